@@ -1,0 +1,31 @@
+//! The module data: one block of bytes that tells the loader all there is to know of an artifact.
+//!
+//! ```text
+//!   0              Header                                   fixed size
+//!                  tables of fixed-width records            located by Header::sections
+//!                  value types, trap offsets, trap kinds, address map, strings, segment bytes
+//!   image_offset   instance image: vmctx_bytes of initial context, then memory 0's initial pages
+//!   blob_bytes
+//! ```
+//!
+//! All of it is little-endian and used in place. Offsets count from the start of the block, which is
+//! also what code offsets count from (`code_base`): in an image they are final, in an object each carries a
+//! relocation. [`ModuleData::parse`] checks every offset, length, index and number once; the
+//! accessors afterwards cannot fail on the bytes that were checked.
+
+mod builder;
+mod header;
+mod record;
+mod records;
+mod view;
+
+pub use builder::{Builder, CodeOffset};
+pub use header::{
+    FORMAT_VERSION, Fixed, Header, LAYOUT_HASH, MAGIC, SECTION_COUNT, Section, SectionRef,
+};
+pub use record::Record;
+pub use records::{
+    CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export, ExternKind,
+    Function, Global, Import, Memory, NO_MAXIMUM, Str, Table, Type, flags,
+};
+pub use view::{AddressMap, CodeOrder, MetaError, ModuleData, Records};

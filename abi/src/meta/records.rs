@@ -1,0 +1,259 @@
+//! One record type per thing the loader must know.
+
+use super::record::record;
+
+/// `max` of a table or memory that has none.
+pub const NO_MAXIMUM: u64 = u64::MAX;
+
+record! {
+    /// A string: UTF-8 bytes in the strings section.
+    pub struct Str {
+        /// Offset in the strings section, in bytes.
+        pub offset: u32,
+        /// Length in bytes.
+        pub bytes: u32,
+    }
+}
+
+record! {
+    /// A function type.
+    pub struct Type {
+        /// [`crate::types::func_type_hash`].
+        pub hash: u64,
+        /// First parameter in the value types; the results follow the parameters.
+        pub types_start: u32,
+        /// Number of parameters.
+        pub params: u32,
+        /// Number of results.
+        pub results: u32,
+        /// Entry trampoline (array call to wasm call), or 0.
+        pub entry: i32,
+        /// Exit trampoline (wasm call to array call), or 0.
+        pub exit: i32,
+        /// Reserved, 0.
+        pub reserved: u32,
+    }
+}
+
+record! {
+    /// An import, in the order of the module.
+    pub struct Import {
+        /// First name.
+        pub module: Str,
+        /// Second name.
+        pub name: Str,
+        /// An [`ExternKind`].
+        pub kind: u32,
+        /// The imported item's index in its index space.
+        pub index: u32,
+    }
+}
+
+record! {
+    /// An export, in the order of the module.
+    pub struct Export {
+        /// Its name.
+        pub name: Str,
+        /// An [`ExternKind`].
+        pub kind: u32,
+        /// The exported item's index in its index space.
+        pub index: u32,
+    }
+}
+
+record! {
+    /// A function of the index space, imports first.
+    pub struct Function {
+        /// Index of its [`Type`].
+        pub ty: u32,
+        /// Its wasm-call entry; for an import that is referenced, its thunk; else 0.
+        pub code: i32,
+        /// Context offset: of the [`crate::vmctx::VmFunctionImport`] for an import; else 0.
+        pub import: i32,
+        /// Context offset of its [`crate::vmctx::VmFuncRef`], or 0 if it is never referenced.
+        pub func_ref: i32,
+        /// Name from the name section, or empty.
+        pub name: Str,
+    }
+}
+
+record! {
+    /// A table of the index space, imports first.
+    pub struct Table {
+        /// Element type: a [`crate::types::ValType`] number.
+        pub element: u32,
+        /// [`flags`].
+        pub flags: u32,
+        /// Minimum, in elements.
+        pub min: u64,
+        /// Maximum, in elements, or [`NO_MAXIMUM`].
+        pub max: u64,
+        /// Context offset of the [`crate::vmctx::VmTableDefinition`], or of the address of one for an
+        /// import; 0 for a table that exists only as read-only data ([`flags::CLOSED`]).
+        pub definition: i32,
+        /// Context offset of its `min` initial elements, or 0 if the loader allocates them, all null.
+        pub elements: i32,
+    }
+}
+
+record! {
+    /// A memory of the index space, imports first.
+    pub struct Memory {
+        /// Minimum, in pages of 64 KiB.
+        pub min: u64,
+        /// Maximum, in pages, or [`NO_MAXIMUM`].
+        pub max: u64,
+        /// [`flags`].
+        pub flags: u32,
+        /// Context offset of the [`crate::vmctx::VmMemoryDefinition`], or of the address of one for an import.
+        pub definition: i32,
+    }
+}
+
+record! {
+    /// A global of the index space, imports first.
+    pub struct Global {
+        /// Type: a [`crate::types::ValType`] number.
+        pub ty: u32,
+        /// [`flags`].
+        pub flags: u32,
+        /// Context offset of its slot, or of the address of one for an import.
+        pub slot: i32,
+    }
+}
+
+record! {
+    /// A data segment whose bytes are needed at run time.
+    pub struct DataSegment {
+        /// Offset of its bytes in the block.
+        pub offset: u32,
+        /// Length, in bytes.
+        pub bytes: u32,
+        /// Context offset of its current length (0 once dropped), 64 bits.
+        pub length: i32,
+    }
+}
+
+record! {
+    /// An element segment. Those that are needed only before start-up have no items.
+    pub struct ElemSegment {
+        /// Element type: a [`crate::types::ValType`] number.
+        pub element: u32,
+        /// First item in the items section.
+        pub items_start: u32,
+        /// Number of items.
+        pub items: u32,
+        /// Context offset of its current length (0 once dropped), 64 bits; 0 if there are no items.
+        pub length: i32,
+    }
+}
+
+record! {
+    /// An item of an element segment.
+    pub struct ElemItem {
+        /// An [`ElemItemKind`].
+        pub kind: u32,
+        /// Function or global index; 0 for null.
+        pub index: u32,
+    }
+}
+
+record! {
+    /// A piece of code: a function, a trampoline. In an image, sorted by address.
+    pub struct CodeRange {
+        /// First byte.
+        pub code: i32,
+        /// Length in bytes.
+        pub bytes: u32,
+        /// A [`CodeKind`].
+        pub kind: u32,
+        /// Function index for a function or thunk; type index for a trampoline; builtin number.
+        pub index: u32,
+        /// First in the trap offsets and trap kinds.
+        pub traps_start: u32,
+        /// Number of trap sites. Accesses to memory are not among them: a fault of any other
+        /// instruction is one of memory, or of the stack.
+        pub traps: u32,
+        /// First byte in the address map.
+        pub map_start: u32,
+        /// Length in the address map, in bytes.
+        pub map_bytes: u32,
+        /// Offset of the function body in the wasm file; 0 if it has none.
+        pub wasm_offset: u32,
+    }
+}
+
+/// Flags of tables, memories and globals.
+pub mod flags {
+    /// The item is imported.
+    pub const IMPORTED: u32 = 1;
+    /// The global is mutable.
+    pub const MUTABLE: u32 = 2;
+    /// The memory is memory 0 of this instance and lies at the context.
+    pub const AT_CTX: u32 = 4;
+    /// The table is never seen or changed from outside: it exists as read-only data only.
+    pub const CLOSED: u32 = 8;
+}
+
+macro_rules! numbered {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $value:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum $name { $($(#[$variant_doc])* $variant = $value,)* }
+
+        impl $name {
+            /// The value with this number, if there is one.
+            pub const fn from_u32(number: u32) -> Option<Self> {
+                match number {
+                    $($value => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+numbered! {
+    /// What an import or export is; the binary format's numbers.
+    ExternKind {
+        /// A function.
+        Func = 0,
+        /// A table.
+        Table = 1,
+        /// A memory.
+        Memory = 2,
+        /// A global.
+        Global = 3,
+    }
+}
+
+numbered! {
+    /// What an item of an element segment is.
+    ElemItemKind {
+        /// A null reference.
+        Null = 0,
+        /// A reference to a function.
+        Func = 1,
+        /// The value of a global when the item is used (globals in segments are immutable).
+        Global = 2,
+    }
+}
+
+numbered! {
+    /// What a piece of code is.
+    CodeKind {
+        /// A function of the module.
+        Function = 0,
+        /// Array call to wasm call.
+        Entry = 1,
+        /// Wasm call to array call.
+        Exit = 2,
+        /// Wasm call to a builtin.
+        Builtin = 3,
+        /// A local stand-in for an imported function.
+        Thunk = 4,
+        /// The start-up routine.
+        StartUp = 5,
+    }
+}
