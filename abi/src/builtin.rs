@@ -3,7 +3,8 @@
 //! Compiled code reaches them through a table of function pointers whose address is in the context
 //! ([`crate::vmctx::VmCtxHeader::builtins`]), always through a trampoline of the artifact: it checks that
 //! enough stack is left, records where wasm was left, calls `table[number]` with the platform's C
-//! convention, and raises if the builtin reports failure.
+//! convention, and, if the builtin reports failure, calls the store's `raise`
+//! ([`crate::vmctx::VmStoreCtx::raise`]).
 //!
 //! Numbers are append-only and never conditional.
 
@@ -27,8 +28,6 @@ pub enum AbiResult {
     Status,
     /// A 64-bit value; [`FAILED`] means the loader has recorded the reason and the trampoline raises.
     FallibleValue,
-    /// Does not return.
-    Never,
 }
 
 /// The value by which a [`AbiResult::FallibleValue`] builtin reports failure.
@@ -41,24 +40,22 @@ pub const STATUS_RAISED: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Builtin {
-    /// `(ctx)`: resumes at the handler of the innermost entry. The reason was recorded before.
-    Raise = 0,
     /// `(ctx, trap kind)`: records a trap with a backtrace. Always fails.
-    Trap = 1,
+    Trap = 0,
     /// `(ctx, memory, delta pages)`: the old size in pages, or -1 if it cannot grow.
-    MemoryGrow = 2,
+    MemoryGrow = 1,
     /// `(ctx, to address, from address, length)`: copies bytes that may overlap; bounds are checked before.
-    MemoryCopy = 3,
+    MemoryCopy = 2,
     /// `(ctx, address, byte, length)`: fills bytes; bounds are checked before.
-    MemoryFill = 4,
+    MemoryFill = 3,
     /// `(ctx, table, value, delta)`: the old size in elements, or -1 if it cannot grow.
-    TableGrow = 5,
+    TableGrow = 4,
     /// `(ctx, table, start, value, length)`: `table.fill`, with its bounds check.
-    TableFill = 6,
+    TableFill = 5,
     /// `(ctx, to table, from table, to, from, length)`: `table.copy`, with its bounds check.
-    TableCopy = 7,
+    TableCopy = 6,
     /// `(ctx, table, segment, to, from, length)`: `table.init`, with its bounds checks.
-    TableInit = 8,
+    TableInit = 7,
 }
 
 /// A builtin's row: name, parameters after the context, result.
@@ -87,11 +84,10 @@ const fn row(
 }
 
 /// Number of builtins.
-pub const BUILTIN_COUNT: usize = 9;
+pub const BUILTIN_COUNT: usize = 8;
 
 /// Every builtin, in order of its number.
 pub const BUILTINS: [BuiltinRow; BUILTIN_COUNT] = [
-    row(Builtin::Raise, "raise", &[], AbiResult::Never),
     row(Builtin::Trap, "trap", &[I32], AbiResult::Status),
     row(Builtin::MemoryGrow, "memory_grow", &[I32, I64], AbiResult::FallibleValue),
     row(Builtin::MemoryCopy, "memory_copy", &[I64, I64, I64], AbiResult::Nothing),

@@ -149,6 +149,9 @@ pub struct VmStoreCtx {
     pub exit_fp: u64,
     /// Return address of the last exit trampoline, in the youngest wasm frame.
     pub exit_pc: u64,
+    /// Address of `extern "C" fn(store: *mut VmStoreCtx) -> !`, which resumes at `entry_handler` with
+    /// `entry_sp` and `entry_fp`. The reason was recorded before.
+    pub raise: u64,
 }
 
 /// A value in an array call's argument and result slots: 16 bytes, little-endian, the rest undefined.
@@ -281,6 +284,8 @@ pub mod store {
     pub const EXIT_FP: Field = field(offset_of!(VmStoreCtx, exit_fp) as i32, Variable);
     /// [`VmStoreCtx::exit_pc`].
     pub const EXIT_PC: Field = field(offset_of!(VmStoreCtx, exit_pc) as i32, Variable);
+    /// [`VmStoreCtx::raise`].
+    pub const RAISE: Field = field(offset_of!(VmStoreCtx, raise) as i32, Constant);
 }
 
 /// Size of a table element, in bytes.
@@ -394,7 +399,7 @@ const _: () = {
     assert!(size_of::<VmHostFuncRef>() == 56);
     assert!(size_of::<VmTableDefinition>() == 24);
     assert!(size_of::<VmMemoryDefinition>() == 16);
-    assert!(size_of::<VmStoreCtx>() == 48);
+    assert!(size_of::<VmStoreCtx>() == 56);
     assert!(size_of::<VmValue>() == 16);
     assert!(core::mem::align_of::<u64>() == 8);
     assert!(ctx::STORE.offset == -8 && ctx::CODE_BASE.offset == -16);

@@ -183,7 +183,6 @@ const fn layout_hash() -> u64 {
                 AbiResult::Value => 1,
                 AbiResult::Status => 2,
                 AbiResult::FallibleValue => 3,
-                AbiResult::Never => 4,
             },
         );
         i += 1;
@@ -241,6 +240,7 @@ const fn vmctx_hash(mut hash: u64) -> u64 {
         vmctx::store::ENTRY_HANDLER.offset as usize,
         vmctx::store::EXIT_FP.offset as usize,
         vmctx::store::EXIT_PC.offset as usize,
+        vmctx::store::RAISE.offset as usize,
         size_of::<vmctx::VmFunctionImport>(),
         vmctx::TABLE_INLINE_ELEMENTS_MAX as usize,
     ];
