@@ -1,0 +1,66 @@
+//! What can go wrong in a compilation, and whose fault it is.
+
+use std::fmt;
+
+/// Why a module was not compiled.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text format could not be read; the message shows the line.
+    Text(String),
+    /// The bytes are not a valid module.
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// Offset in the module, in bytes.
+        offset: usize,
+    },
+    /// The module is valid but needs something that is not supported.
+    Unsupported {
+        /// What.
+        what: String,
+        /// Offset in the module, in bytes.
+        offset: usize,
+    },
+    /// The module exceeds a limit of this implementation.
+    Limit(String),
+    /// The options do not fit together or name something unknown.
+    Options(String),
+    /// A bug of this compiler.
+    Internal {
+        /// Which function was compiled.
+        function: String,
+        /// What the code generator says.
+        message: String,
+    },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(message) => f.write_str(message),
+            Self::Invalid { message, offset } => {
+                write!(f, "invalid WebAssembly: {message} (at offset {offset:#x})")
+            }
+            Self::Unsupported { what, offset } => {
+                write!(f, "unsupported: {what} (at offset {offset:#x})")
+            }
+            Self::Limit(what) => write!(f, "implementation limit exceeded: {what}"),
+            Self::Options(message) => f.write_str(message),
+            Self::Internal { function, message } => {
+                write!(f, "internal error while compiling {function} (this is a bug of aotc): {message}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<wasmparser::BinaryReaderError> for Error {
+    fn from(error: wasmparser::BinaryReaderError) -> Self {
+        Self::Invalid { message: error.message().to_owned(), offset: error.offset() }
+    }
+}
+
+/// A result with this crate's [`Error`].
+pub(crate) type Result<T> = std::result::Result<T, Error>;
