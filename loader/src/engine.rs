@@ -1,0 +1,92 @@
+//! The engine: what modules and stores share.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, RwLock};
+
+use anyhow::Result;
+
+use crate::error::LoadError;
+use crate::types::FuncType;
+
+/// What modules and stores that may meet have in common. Cloning gives another handle of the same engine.
+///
+/// It knows every function type by its hash, so that two types with one hash are refused. Settings
+/// (interruption, pooling) will live here.
+#[derive(Clone, Default)]
+pub struct Engine {
+    inner: Arc<EngineInner>,
+}
+
+#[derive(Default)]
+struct EngineInner {
+    types: Types,
+}
+
+impl Engine {
+    /// A new engine.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether both are handles of one engine.
+    pub fn same(a: &Engine, b: &Engine) -> bool {
+        Arc::ptr_eq(&a.inner, &b.inner)
+    }
+
+    pub(crate) fn types(&self) -> &Types {
+        &self.inner.types
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Engine").field(&Arc::as_ptr(&self.inner)).finish()
+    }
+}
+
+/// The function types of an engine, by hash. Types are never forgotten.
+#[derive(Default)]
+pub(crate) struct Types {
+    by_hash: RwLock<HashMap<u64, FuncType>>,
+}
+
+impl Types {
+    /// Adds a type.
+    ///
+    /// # Errors
+    /// [`LoadError::TypeHashCollision`] if another type has its hash.
+    pub(crate) fn add(&self, ty: &FuncType) -> Result<()> {
+        if let Some(known) = self.get(ty.hash()) {
+            return same(&known, ty);
+        }
+        let mut types = self.by_hash.write().expect("no panic while types are added");
+        same(types.entry(ty.hash()).or_insert_with(|| ty.clone()), ty)
+    }
+
+    /// The type with this hash.
+    pub(crate) fn get(&self, hash: u64) -> Option<FuncType> {
+        self.by_hash.read().expect("no panic while types are added").get(&hash).cloned()
+    }
+}
+
+fn same(known: &FuncType, ty: &FuncType) -> Result<()> {
+    if known == ty {
+        return Ok(());
+    }
+    Err(LoadError::TypeHashCollision { known: known.clone(), found: ty.clone() }.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ValType;
+
+    #[test]
+    fn types_are_found_by_hash() {
+        let engine = Engine::new();
+        let ty = FuncType::new(&engine, [ValType::I32], []);
+        assert_eq!(engine.types().get(ty.hash()), Some(ty));
+        assert_eq!(engine.types().get(1), None);
+    }
+}
