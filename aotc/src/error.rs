@@ -13,14 +13,14 @@ pub enum Error {
         /// What is wrong.
         message: String,
         /// Offset in the module, in bytes.
-        offset: usize,
+        offset: u64,
     },
     /// The module is valid but needs something that is not supported.
     Unsupported {
         /// What.
         what: String,
         /// Offset in the module, in bytes.
-        offset: usize,
+        offset: u64,
     },
     /// The module exceeds a limit of this implementation.
     Limit(String),
@@ -48,7 +48,10 @@ impl fmt::Display for Error {
             Self::Limit(what) => write!(f, "implementation limit exceeded: {what}"),
             Self::Options(message) => f.write_str(message),
             Self::Internal { function, message } => {
-                write!(f, "internal error while compiling {function} (this is a bug of aotc): {message}")
+                write!(
+                    f,
+                    "internal error while compiling {function} (this is a bug of aotc): {message}"
+                )
             }
         }
     }

@@ -12,9 +12,85 @@ mod codegen;
 mod emit;
 mod error;
 mod options;
+mod parallel;
 mod parse;
 mod plan;
 mod translate;
 
 pub use error::Error;
-pub use options::{AddressMapStyle, Cpu, OptLevel, Options};
+pub use options::{AddressMapStyle, Cpu, DEFAULT_CPU, OptLevel, Options};
+
+use std::borrow::Cow;
+use std::num::NonZero;
+
+/// What a compilation is to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// A relocatable object for a linker.
+    Object,
+    /// An image for the loader to map or the operating system to open; no linker is involved.
+    Image,
+    /// Cranelift's intermediate representation of every function, as text.
+    Clif,
+    /// Machine code of every function, as text.
+    Asm,
+}
+
+/// Compiles a module.
+///
+/// `input` is a module in the binary format, or in the text format if it does not start with the
+/// binary format's magic number. The result is the bytes of the artifact that `emit` names.
+///
+/// # Errors
+/// [`Error`]: the input is invalid or uses something unsupported (with its offset), the options do not fit
+/// together, or a limit is exceeded.
+pub fn compile(input: &[u8], emit: Emit, options: &Options) -> Result<Vec<u8>, Error> {
+    options.check()?;
+    let wasm = to_binary(input)?;
+    let threads = options.thread_count();
+    let isa = codegen::isa(options)?;
+    let module = parse::parse(&wasm, threads)?;
+    let plan = plan::build(&module, options)?;
+    let env = translate::Env { module: &module, plan: &plan, options, isa: &*isa };
+    match emit {
+        Emit::Clif => Ok(text(env, &codegen::clif(env, threads)?)),
+        Emit::Asm => Ok(text(env, &asm(env, threads)?)),
+        Emit::Object => {
+            let functions = codegen::compile(env, threads, codegen::Listing::None)?;
+            emit::object(&module, &plan, options, &*isa, &functions)
+        }
+        Emit::Image => {
+            let functions = codegen::compile(env, threads, codegen::Listing::None)?;
+            emit::image(&module, &plan, options, &*isa, &functions)
+        }
+    }
+}
+
+/// The binary format of `input`, which may be text.
+fn to_binary(input: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
+    if input.starts_with(b"\0asm") {
+        return Ok(Cow::Borrowed(input));
+    }
+    if let Ok(text) = std::str::from_utf8(input) {
+        return wat::parse_str(text)
+            .map(Cow::Owned)
+            .map_err(|error| Error::Text(error.to_string()));
+    }
+    let message = "neither the magic number of the binary format nor UTF-8 text".to_owned();
+    Err(Error::Invalid { message, offset: 0 })
+}
+
+fn asm(env: translate::Env<'_>, threads: NonZero<usize>) -> Result<Vec<String>, Error> {
+    let functions = codegen::compile(env, threads, codegen::Listing::Text)?;
+    Ok(functions.into_iter().map(|function| function.listing.unwrap_or_default()).collect())
+}
+
+/// Listings of all pieces of code, each under its name.
+fn text(env: translate::Env<'_>, listings: &[String]) -> Vec<u8> {
+    let mut out = String::new();
+    for (key, listing) in env.plan.codes.iter().zip(listings) {
+        let name = env.plan.code_name(*key, env.module);
+        out.push_str(&format!(";; {name}\n{listing}\n"));
+    }
+    out.into_bytes()
+}

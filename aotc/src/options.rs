@@ -46,6 +46,24 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Threads to compile with.
+    pub(crate) fn thread_count(&self) -> NonZero<usize> {
+        let available = || std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        self.threads.unwrap_or_else(available)
+    }
+
+    /// Whether the options fit together.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.trap_style == TrapStyle::Explicit && self.bounds_style == BoundsStyle::Guard {
+            return Err(Error::Options(
+                "explicit traps need explicit bounds: a guard works by faulting".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// The CPU that is assumed if none is named: any x86-64 processor with AVX2 (Haswell, 2013; Zen).
 /// Not the host's, so that the same input gives the same bytes everywhere.
 pub const DEFAULT_CPU: &str = "x86-64-v3";

@@ -10,7 +10,7 @@ use aotc_abi::index::{DefinedFuncIndex, FuncIndex, TypeIndex};
 use aotc_abi::types::ValType;
 use aotc_abi::vmctx::VmCtxLayout;
 
-use crate::parse::{ConstExpr, SegmentMode};
+use crate::parse::ConstExpr;
 
 pub(crate) use build::build;
 
@@ -243,12 +243,5 @@ impl Plan {
             CodeKey::Builtin(builtin) => format!("builtin {}", builtin.row().name),
             CodeKey::StartUp => "start-up".to_owned(),
         }
-    }
-}
-
-impl<Index> SegmentMode<Index> {
-    /// Whether instructions may use the segment.
-    pub(crate) fn is_passive(&self) -> bool {
-        matches!(self, Self::Passive)
     }
 }

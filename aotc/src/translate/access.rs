@@ -5,7 +5,10 @@
 
 use aotc_abi::index::{GlobalIndex, MemoryIndex};
 use aotc_abi::vmctx::{self, Constancy, Field};
-use cranelift_codegen::ir::{AliasRegion, AliasRegionData, InstBuilder, MemFlagsData, Type, Value, types};
+use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
+use cranelift_codegen::ir::{
+    AliasRegion, AliasRegionData, InstBuilder, MemFlagsData, Type, Value, types,
+};
 
 use super::{Translator, clif_type};
 use crate::plan::{Constant, GlobalPlace};
@@ -138,12 +141,8 @@ impl Translator<'_, '_> {
     pub(crate) fn constant(&mut self, constant: Constant) -> Value {
         let ty = clif_type(constant.ty);
         match ty {
-            types::F32 => {
-                self.builder.ins().f32const(f32::from_bits(constant.bits as u32))
-            }
-            types::F64 => {
-                self.builder.ins().f64const(f64::from_bits(constant.bits as u64))
-            }
+            types::F32 => self.builder.ins().f32const(Ieee32::with_bits(constant.bits as u32)),
+            types::F64 => self.builder.ins().f64const(Ieee64::with_bits(constant.bits as u64)),
             types::I8X16 => {
                 let bytes = constant.bits.to_le_bytes();
                 let handle = self.builder.func.dfg.constants.insert(bytes.as_slice().into());

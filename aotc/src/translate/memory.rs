@@ -12,11 +12,11 @@ use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Type, Value, types};
-use wasmparser::MemArg;
+use wasmparser::{MemArg, MemArgTarget};
 
+use super::Translator;
 use super::access::Region;
 use super::trap::HEAP_ACCESS;
-use super::Translator;
 use crate::plan::{Growth, MemoryPlace};
 
 /// Size of the guard behind a reserved memory that code relies on, in bytes. It covers every offset
@@ -60,7 +60,10 @@ impl Translator<'_, '_> {
 
     /// The address of an access of `bytes` bytes at `index` plus the constant offset.
     pub(crate) fn address(&mut self, memarg: &MemArg, index: Value, bytes: u32) -> Address {
-        let memory = MemoryIndex(memarg.memory);
+        let MemArgTarget::Memory(memory) = memarg.target else {
+            unreachable!("arrays are not enabled");
+        };
+        let memory = MemoryIndex(memory);
         let index = self.builder.ins().uextend(types::I64, index);
         let end_offset = memarg.offset + u64::from(bytes);
         let guarded = self.env.options.bounds_style == BoundsStyle::Guard;
@@ -92,10 +95,9 @@ impl Translator<'_, '_> {
         let (base, offset) = self.memory_definition(place);
         // Reserved memories never move.
         let field = match self.env.options.bounds_style {
-            BoundsStyle::Guard => vmctx::Field {
-                constancy: vmctx::Constancy::Constant,
-                ..vmctx::memory::BASE
-            },
+            BoundsStyle::Guard => {
+                vmctx::Field { constancy: vmctx::Constancy::Constant, ..vmctx::memory::BASE }
+            }
             BoundsStyle::Explicit => vmctx::memory::BASE,
         };
         self.load_field(types::I64, base, offset, field, Region::MemoryDefinition)
@@ -112,7 +114,13 @@ impl Translator<'_, '_> {
             MemoryPlace::AtCtx => (self.ctx, vmctx::ctx::MEMORY0),
             place => self.memory_definition(place),
         };
-        self.load_field(types::I64, base, offset, vmctx::memory::LENGTH_BYTES, Region::MemoryDefinition)
+        self.load_field(
+            types::I64,
+            base,
+            offset,
+            vmctx::memory::LENGTH_BYTES,
+            Region::MemoryDefinition,
+        )
     }
 
     /// Address of a `VmMemoryDefinition`: a base and an offset.

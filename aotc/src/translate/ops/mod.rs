@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 impl Translator<'_, '_> {
     /// Translates one operator. `offset` is where it stands in the file.
-    pub(super) fn operator(&mut self, operator: &Operator<'_>, offset: usize) -> Result<()> {
+    pub(super) fn operator(&mut self, operator: &Operator<'_>, offset: u64) -> Result<()> {
         if self.skip_unreachable(operator) {
             return Ok(());
         }

@@ -1,0 +1,162 @@
+//! CLIF to machine code, for all pieces of code at once.
+
+mod function;
+mod target;
+
+use std::num::NonZero;
+
+use cranelift_codegen::binemit::CodeOffset;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{ExternalName, Function};
+use cranelift_codegen::{CompiledCode, Context, FinalizedRelocTarget, MachSrcLoc};
+use cranelift_frontend::FunctionBuilderContext;
+
+use crate::error::{Error, Result};
+use crate::options::AddressMapStyle;
+use crate::parallel;
+use crate::plan::{CodeId, CodeKey};
+use crate::translate::{self, Env, HEAP_ACCESS, trap_kind};
+pub(crate) use function::{CallSite, CompiledFunction};
+pub(crate) use target::isa;
+
+/// Whether machine code is also wanted as text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listing {
+    None,
+    Text,
+}
+
+/// What a thread keeps between functions.
+struct Worker {
+    context: Context,
+    builder_context: FunctionBuilderContext,
+    control_plane: ControlPlane,
+}
+
+impl Worker {
+    fn new() -> Self {
+        Self {
+            context: Context::new(),
+            builder_context: FunctionBuilderContext::new(),
+            control_plane: ControlPlane::default(),
+        }
+    }
+}
+
+/// Compiles every piece of code of the plan, in its order.
+pub(crate) fn compile(
+    env: Env<'_>,
+    threads: NonZero<usize>,
+    listing: Listing,
+) -> Result<Vec<CompiledFunction>> {
+    let (results, _) = parallel::map(all_codes(env), threads, Worker::new, |worker, id| {
+        compile_one(env, worker, id, listing)
+    });
+    results.into_iter().collect()
+}
+
+/// CLIF of every piece of code, as text.
+pub(crate) fn clif(env: Env<'_>, threads: NonZero<usize>) -> Result<Vec<String>> {
+    let (results, _) =
+        parallel::map(all_codes(env), threads, FunctionBuilderContext::new, |context, id| {
+            Ok(translate::translate(env, id, context)?.display().to_string())
+        });
+    results.into_iter().collect()
+}
+
+fn all_codes(env: Env<'_>) -> Vec<CodeId> {
+    (0..env.plan.codes.len() as u32).map(CodeId).collect()
+}
+
+fn compile_one(
+    env: Env<'_>,
+    worker: &mut Worker,
+    id: CodeId,
+    listing: Listing,
+) -> Result<CompiledFunction> {
+    let function = translate::translate(env, id, &mut worker.builder_context)?;
+    let context = &mut worker.context;
+    context.clear();
+    context.func = function;
+    context.set_disasm(listing == Listing::Text);
+    let internal = |message: String| Error::Internal {
+        function: env.plan.code_name(env.plan.codes[id.0 as usize], env.module),
+        message,
+    };
+    if let Err(error) = context.compile(env.isa, &mut worker.control_plane) {
+        return Err(internal(format!("{:?}", error.inner)));
+    }
+    let compiled = context.take_compiled_code().expect("compilation succeeded");
+    finish(env, id, &compiled, &context.func).map_err(internal)
+}
+
+/// Takes out of Cranelift's result what the artifact needs.
+fn finish(
+    env: Env<'_>,
+    id: CodeId,
+    compiled: &CompiledCode,
+    function: &Function,
+) -> std::result::Result<CompiledFunction, String> {
+    let buffer = &compiled.buffer;
+    let calls = buffer
+        .relocs()
+        .iter()
+        .map(|reloc| {
+            let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = reloc.target else {
+                return Err(format!("a relocation would remain: {reloc:?}"));
+            };
+            let name = &function.params.user_named_funcs()[name];
+            let target = CodeId(name.index);
+            Ok(CallSite { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend })
+        })
+        .collect::<std::result::Result<_, String>>()?;
+    let traps = buffer
+        .traps()
+        .iter()
+        .filter_map(|trap| trap_kind(trap.code).map(|kind| (trap.offset, kind)))
+        .collect();
+    let is_function = matches!(env.plan.codes[id.0 as usize], CodeKey::Function(_));
+    let addresses = match env.options.address_map {
+        AddressMapStyle::Keep if is_function => addresses(compiled),
+        _ => Vec::new(),
+    };
+    let unwind =
+        compiled.create_unwind_info(env.isa).map_err(|error| format!("unwind: {error:?}"))?;
+    let align = env.isa.function_alignment();
+    Ok(CompiledFunction {
+        code: buffer.data().to_vec(),
+        align: align.minimum.max(align.preferred).max(buffer.alignment),
+        calls,
+        traps,
+        addresses,
+        unwind,
+        listing: compiled.vcode.clone(),
+    })
+}
+
+/// Places in the wasm file of return addresses and of instructions that can trap.
+fn addresses(compiled: &CompiledCode) -> Vec<(u32, u32)> {
+    let buffer = &compiled.buffer;
+    let locations: &[MachSrcLoc<_>] = buffer.get_srclocs_sorted();
+    let mut offsets: Vec<(CodeOffset, CodeOffset)> = Vec::new();
+    // A return address lies behind its call; the place is the call's.
+    offsets.extend(buffer.call_sites().map(|site| (site.ret_addr, site.ret_addr - 1)));
+    offsets.extend(
+        buffer
+            .traps()
+            .iter()
+            .filter(|trap| trap.code == HEAP_ACCESS || trap_kind(trap.code).is_some())
+            .map(|trap| (trap.offset, trap.offset)),
+    );
+    offsets.sort_unstable();
+    offsets.dedup_by_key(|(offset, _)| *offset);
+    offsets
+        .into_iter()
+        .filter_map(|(offset, lookup)| {
+            let place = locations.partition_point(|location| location.start <= lookup);
+            let location = locations.get(place.checked_sub(1)?)?;
+            (lookup < location.end && !location.loc.is_default())
+                .then(|| (offset, location.loc.bits()))
+        })
+        .collect()
+}

@@ -1,0 +1,78 @@
+//! Targets: what Cranelift is told for each. A new one is a row here and one in `aotc_abi::target`.
+
+use std::sync::Arc;
+
+use aotc_abi::target::{Arch, Os, Target};
+use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+
+use crate::error::{Error, Result};
+use crate::options::{OptLevel, Options};
+
+/// The targets for which everything is in place.
+const SUPPORTED: [(Target, &str); 1] =
+    [(Target { arch: Arch::X86_64, os: Os::Linux }, "x86_64-unknown-linux-gnu")];
+
+/// What no x86-64 code can do without: without it Cranelift calls library functions.
+const X86_64_MINIMUM: [&str; 4] = ["sse3", "ssse3", "sse4.1", "popcnt"];
+
+/// The code generator for `options`.
+///
+/// # Errors
+/// [`Error::Options`] for a target or CPU that is not supported.
+pub(crate) fn isa(options: &Options) -> Result<Arc<dyn TargetIsa>> {
+    let triple = SUPPORTED.iter().find(|(target, _)| *target == options.target);
+    let (_, triple) = triple.ok_or_else(|| {
+        let names: Vec<_> = SUPPORTED.iter().map(|(target, _)| target.to_string()).collect();
+        Error::Options(format!(
+            "target {} is not supported; supported: {}",
+            options.target,
+            names.join(", ")
+        ))
+    })?;
+    let mut builder = isa::lookup_by_name(triple)
+        .map_err(|error| Error::Options(format!("target {triple}: {error}")))?;
+    let arch = options.target.arch;
+    for feature in options.cpu.features.iter(arch) {
+        builder
+            .enable(feature.cranelift)
+            .map_err(|error| Error::Options(format!("CPU feature {}: {error}", feature.name)))?;
+    }
+    if arch == Arch::X86_64 {
+        let has = |name: &&str| options.cpu.features.iter(arch).any(|f| f.name == *name);
+        if let Some(missing) = X86_64_MINIMUM.iter().find(|name| !has(name)) {
+            return Err(Error::Options(format!(
+                "the CPU lacks {missing}: x86-64-v2 is the least that is supported"
+            )));
+        }
+    }
+    let isa: OwnedTargetIsa = builder
+        .finish(flags(options))
+        .map_err(|error| Error::Options(format!("target {triple}: {error}")))?;
+    Ok(isa)
+}
+
+fn flags(options: &Options) -> settings::Flags {
+    let mut builder = settings::builder();
+    let mut set = |name: &str, value: &str| {
+        builder.set(name, value).expect("a setting of this version of Cranelift");
+    };
+    set(
+        "opt_level",
+        match options.opt_level {
+            OptLevel::None => "none",
+            OptLevel::Speed => "speed",
+            OptLevel::SpeedAndSize => "speed_and_size",
+        },
+    );
+    // Everything in a module is colocated, so no address goes through a table of the linker's.
+    set("is_pic", "false");
+    set("use_colocated_libcalls", "false");
+    set("preserve_frame_pointers", "true");
+    set("unwind_info", "true");
+    // A frame larger than the guard page must not step over it.
+    set("enable_probestack", "true");
+    set("probestack_strategy", "inline");
+    set("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" });
+    settings::Flags::new(builder)
+}

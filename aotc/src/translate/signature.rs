@@ -1,0 +1,116 @@
+//! Signatures of the two calling conventions.
+//!
+//! Wasm call: `CallConv::Tail`, `(ctx, [result area], arguments...) -> results...`. If registers
+//! cannot take all results, none is returned in one: the caller passes the address of an area with a
+//! 16-byte slot for each.
+//!
+//! Array call: the platform's C convention, arguments and results in 16-byte slots.
+
+use aotc_abi::builtin::{AbiResult, AbiType, Builtin};
+use aotc_abi::types::ValType;
+use cranelift_codegen::ir::{AbiParam, Signature, Type, types};
+use cranelift_codegen::isa::{CallConv, TargetIsa};
+
+use super::{Env, abi_param};
+use crate::parse::FuncType;
+use crate::plan::SigId;
+
+/// Results that `CallConv::Tail` returns in registers of each class, on every target.
+const REGISTER_RESULTS_MAX: usize = 8;
+
+/// Whether the results go through memory.
+pub(crate) fn results_in_memory(results: &[ValType]) -> bool {
+    let floats = results
+        .iter()
+        .filter(|ty| matches!(ty, ValType::F32 | ValType::F64 | ValType::V128))
+        .count();
+    floats > REGISTER_RESULTS_MAX || results.len() - floats > REGISTER_RESULTS_MAX
+}
+
+/// The wasm-call signature of `ty`.
+pub(crate) fn wasm_call(ty: &FuncType) -> Signature {
+    wasm_call_of(&ty.params, &ty.results)
+}
+
+/// The wasm-call signature of a function with these types.
+pub(crate) fn wasm_call_of(params: &[ValType], results: &[ValType]) -> Signature {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.push(context_param());
+    if results_in_memory(results) {
+        signature.params.push(AbiParam::new(types::I64));
+    } else {
+        signature.returns.extend(results.iter().map(|&ty| abi_param(ty)));
+    }
+    signature.params.extend(params.iter().map(|&ty| abi_param(ty)));
+    signature
+}
+
+/// The wasm-call signature of a distinct type.
+pub(crate) fn of_sig(env: Env<'_>, sig: SigId) -> Signature {
+    match env.plan.sigs[sig.0 as usize].ty {
+        Some(ty) => wasm_call(&env.module.types[ty.index()]),
+        None => wasm_call_of(&[], &[]),
+    }
+}
+
+/// `(ctx, callee code, values) -> status`: an entry trampoline.
+pub(crate) fn array_call_entry(isa: &dyn TargetIsa) -> Signature {
+    c_signature(isa, &[types::I64; 3], Some(types::I32))
+}
+
+/// `(ctx, values) -> status`: a host function.
+pub(crate) fn array_call_host(isa: &dyn TargetIsa) -> Signature {
+    c_signature(isa, &[types::I64; 2], Some(types::I32))
+}
+
+/// `(store)`: `VmStoreCtx::raise`.
+pub(crate) fn raise(isa: &dyn TargetIsa) -> Signature {
+    c_signature(isa, &[types::I64], None)
+}
+
+/// A builtin as the loader implements it.
+pub(crate) fn builtin(isa: &dyn TargetIsa, builtin: Builtin) -> Signature {
+    let row = builtin.row();
+    let mut params = vec![types::I64];
+    params.extend(row.params.iter().map(|&ty| builtin_type(ty)));
+    c_signature(isa, &params, builtin_result(row.result))
+}
+
+/// A builtin's trampoline, as compiled code calls it: status is gone, for it raises.
+pub(crate) fn builtin_trampoline(builtin: Builtin) -> Signature {
+    let row = builtin.row();
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.push(context_param());
+    signature.params.extend(row.params.iter().map(|&ty| AbiParam::new(builtin_type(ty))));
+    if matches!(row.result, AbiResult::Value | AbiResult::FallibleValue) {
+        signature.returns.push(AbiParam::new(types::I64));
+    }
+    signature
+}
+
+fn builtin_type(ty: AbiType) -> Type {
+    match ty {
+        AbiType::I32 => types::I32,
+        AbiType::I64 => types::I64,
+    }
+}
+
+fn builtin_result(result: AbiResult) -> Option<Type> {
+    match result {
+        AbiResult::Nothing => None,
+        AbiResult::Status => Some(types::I32),
+        AbiResult::Value | AbiResult::FallibleValue => Some(types::I64),
+    }
+}
+
+fn c_signature(isa: &dyn TargetIsa, params: &[Type], result: Option<Type>) -> Signature {
+    let mut signature = Signature::new(isa.default_call_conv());
+    signature.params.extend(params.iter().map(|&ty| AbiParam::new(ty)));
+    signature.returns.extend(result.map(AbiParam::new));
+    signature
+}
+
+/// The context. Its purpose lets a stack limit be loaded through it.
+fn context_param() -> AbiParam {
+    AbiParam::special(types::I64, cranelift_codegen::ir::ArgumentPurpose::VMContext)
+}
