@@ -1,1 +1,76 @@
+//! The runtime for what `aotc` compiles: maps artifacts, links their imports, calls them, and turns
+//! their faults into traps. Nothing is compiled here, and no memory becomes executable that was
+//! ever writable.
+//!
+//! The API has the names and shapes of Wasmtime's: an embedder ports by changing the import line.
+//!
+//! ```no_run
+//! use aotc_loader::{Engine, Linker, Module, Store};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let engine = Engine::new();
+//! let module = Module::open(&engine, "plugin.aot")?;
+//! let mut linker = Linker::new(&engine);
+//! linker.func_wrap("host", "log", |value: i32| println!("{value}"))?;
+//! let mut store = Store::new(&engine, ());
+//! let instance = linker.instantiate(&mut store, &module)?;
+//! let run = instance.get_typed_func::<i32, i32>(&mut store, "run")?;
+//! assert_eq!(run.call(&mut store, 1)?, 2);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! An instance in memory, one reservation:
+//!
+//! ```text
+//!   ctx - vmctx_bytes    ctx                      ctx + 4 GiB
+//!   | records, globals,  | memory 0: in use | not | guard |
+//!   | tables             |   readable,      | yet |       |
+//!   |                    |   writable       |     |       |
+//!   '--- mapped copy-on-write ----'  '- zero -'
+//!        from the artifact
+//! ```
+//!
+//! Files that contain unsafe code begin with a section on what they assume and what they guarantee:
+//! `vmctx.rs`, `call.rs`, `builtins.rs`, `func/host.rs`, `memory.rs`, `instance/slot.rs`, `module/mod.rs`,
+//! `module/registry.rs`, `sys/*`. Everything else is denied it.
+#![deny(unsafe_code)]
 
+mod backtrace;
+mod builtins;
+mod call;
+mod engine;
+mod error;
+mod extern_;
+mod func;
+mod global;
+mod instance;
+mod linker;
+mod memory;
+mod module;
+mod store;
+mod sys;
+mod table;
+mod trap;
+mod types;
+mod value;
+mod vmctx;
+
+pub use backtrace::{FrameInfo, WasmBacktrace};
+pub use engine::Engine;
+pub use error::{LinkError, LoadError, TypeMismatch};
+pub use extern_::{Export, Extern};
+pub use func::{Caller, Func, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet};
+pub use global::Global;
+pub use instance::{Instance, InstancePre};
+pub use linker::Linker;
+pub use memory::{Memory, MemoryAccessError};
+pub use module::Module;
+pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use table::Table;
+pub use trap::Trap;
+pub use types::{
+    ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability,
+    RefType, TableType, ValType,
+};
+pub use value::{ExternRef, Ref, V128, Val, WasmTy};

@@ -1,0 +1,139 @@
+//! Backtraces of WebAssembly frames.
+
+use std::fmt;
+
+use aotc_abi::meta::CodeKind;
+
+use crate::module::Module;
+use crate::store::StoreOpaque;
+use crate::sys::thread;
+
+/// The WebAssembly frames at a trap or a host function's error, innermost first. Attached to the error as
+/// context: `error.downcast_ref::<WasmBacktrace>()` finds it.
+#[derive(Debug)]
+pub struct WasmBacktrace {
+    frames: Vec<FrameInfo>,
+}
+
+/// What the innermost program counter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Innermost {
+    /// That of the faulting instruction.
+    Fault,
+    /// A return address.
+    Call,
+}
+
+/// A frame of a [`WasmBacktrace`].
+#[derive(Debug)]
+pub struct FrameInfo {
+    module: Module,
+    func_index: u32,
+    module_offset: Option<u32>,
+    func_offset: Option<u32>,
+}
+
+impl WasmBacktrace {
+    /// The frames, innermost first.
+    pub fn frames(&self) -> &[FrameInfo] {
+        &self.frames
+    }
+
+    /// The backtrace of the code that is calling the host now.
+    pub fn capture(store: impl crate::AsContext) -> Self {
+        capture(&store.as_context().0.opaque).unwrap_or(Self { frames: Vec::new() })
+    }
+
+    fn new(store: &StoreOpaque, pcs: &[u64], innermost: Innermost) -> Option<Self> {
+        let frames: Vec<FrameInfo> = pcs
+            .iter()
+            .enumerate()
+            // At a return address the call is just before.
+            .filter_map(|(depth, &pc)| match innermost {
+                Innermost::Fault if depth == 0 => frame(store, pc),
+                Innermost::Fault | Innermost::Call => frame(store, pc - 1),
+            })
+            .collect();
+        (!frames.is_empty()).then_some(Self { frames })
+    }
+}
+
+impl FrameInfo {
+    /// Index of the function in its module.
+    pub fn func_index(&self) -> u32 {
+        self.func_index
+    }
+
+    /// The function's name, if the module has names.
+    pub fn func_name(&self) -> Option<&str> {
+        let data = self.module.data();
+        let name = data.str(data.functions().at(self.func_index).name);
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// The module.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Offset of the instruction in the wasm file, in bytes, if the artifact has the map.
+    pub fn module_offset(&self) -> Option<usize> {
+        self.module_offset.map(|offset| offset as usize)
+    }
+
+    /// Offset of the instruction in the function's body, in bytes, if the artifact has the map.
+    pub fn func_offset(&self) -> Option<usize> {
+        self.func_offset.map(|offset| offset as usize)
+    }
+}
+
+impl fmt::Display for WasmBacktrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error while executing at wasm backtrace:")?;
+        for (depth, frame) in self.frames.iter().enumerate() {
+            write!(f, "\n  {depth:>3}: ")?;
+            if let Some(offset) = frame.module_offset() {
+                write!(f, "{offset:#6x} - ")?;
+            }
+            let module = frame.module.name().unwrap_or("<unknown>");
+            match frame.func_name() {
+                Some(name) => write!(f, "{module}!{name}")?,
+                None => write!(f, "{module}!<wasm function {}>", frame.func_index)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The frames below the innermost exit from wasm; `None` if there are none.
+pub(crate) fn capture(store: &StoreOpaque) -> Option<WasmBacktrace> {
+    thread::record_frames_at_exit(store.vm.get());
+    thread::with_frames(|pcs| WasmBacktrace::new(store, pcs, Innermost::Call))
+}
+
+/// The frames that the signal handler recorded.
+pub(crate) fn from_signal(store: &StoreOpaque) -> Option<WasmBacktrace> {
+    thread::with_frames(|pcs| WasmBacktrace::new(store, pcs, Innermost::Fault))
+}
+
+fn frame(store: &StoreOpaque, pc: u64) -> Option<FrameInfo> {
+    let (module, range, offset) = store
+        .modules
+        .iter()
+        .find_map(|module| module.find_code(pc).map(|(range, offset)| (module, range, offset)))?;
+    if CodeKind::from_u32(range.kind) != Some(CodeKind::Function) {
+        return None;
+    }
+    let module_offset = module
+        .data()
+        .address_map(&range)
+        .take_while(|&(code_offset, _)| code_offset <= offset)
+        .last()
+        .map(|(_, wasm_offset)| wasm_offset);
+    Some(FrameInfo {
+        module: module.clone(),
+        func_index: range.index,
+        module_offset,
+        func_offset: module_offset.map(|offset| offset.saturating_sub(range.wasm_offset)),
+    })
+}

@@ -1,0 +1,175 @@
+//! Host functions, and how compiled code calls them.
+//!
+//! # Safety
+//!
+//! Compiled code, or the loader in its place, calls [`enter_closure`] with a [`VmHostFunc`] that
+//! [`HostFunc::record`] filled, below which lies a prefix with the address of the store (which is that of its
+//! [`StoreInner`]), and with as many value slots as the larger of parameters and results. A host
+//! function for data `T` only gets into stores of `T`: that is what the types of [`crate::Linker`], [`crate::Func::wrap`] and
+//! [`crate::Func::new`] see to. While a host function runs, the borrow of the store from which wasm was
+//! entered is not used.
+#![allow(unsafe_code, reason = "compiled code calls in with raw pointers")]
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyhow::{Result, bail};
+use aotc_abi::builtin::STATUS_RAISED;
+use aotc_abi::vmctx::{VmHostFunc, VmValue, ctx};
+
+use super::{Caller, RawFunc};
+use crate::call;
+use crate::store::{StoreContextMut, StoreInner, StoreOpaque};
+use crate::types::FuncType;
+use crate::value::Val;
+use crate::vmctx::VmPtr;
+
+/// A host function, not bound to a store.
+pub struct HostFunc {
+    ty: FuncType,
+    call: EnterClosure,
+    closure: Box<dyn Any + Send + Sync>,
+}
+
+type EnterClosure = unsafe extern "C" fn(*mut VmHostFunc, *mut VmValue) -> u32;
+
+/// A closure over value slots, with the number of slots it needs.
+pub(crate) struct TypedClosure<T, F> {
+    slots: usize,
+    closure: F,
+    data: PhantomData<fn(T)>,
+}
+
+impl<T: 'static, F> TypedClosure<T, F>
+where
+    F: Fn(Caller<'_, T>, &mut [VmValue]) -> Result<()> + Send + Sync + 'static,
+{
+    /// `slots` is the larger of the numbers of parameters and results.
+    pub(crate) fn new(slots: usize, closure: F) -> Self {
+        Self { slots, closure, data: PhantomData }
+    }
+}
+
+impl HostFunc {
+    /// A function of type `ty` over the slots of an array call.
+    pub(crate) fn typed<T: 'static, F>(ty: FuncType, closure: TypedClosure<T, F>) -> Self
+    where
+        F: Fn(Caller<'_, T>, &mut [VmValue]) -> Result<()> + Send + Sync + 'static,
+    {
+        Self { ty, call: enter_closure::<T, F>, closure: Box::new(closure) }
+    }
+
+    /// A function of type `ty` over [`Val`]s.
+    pub(crate) fn dynamic<T: 'static>(
+        ty: FuncType,
+        func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let slots = ty.params().len().max(ty.results().len());
+        let closure_ty = ty.clone();
+        let closure = move |mut caller: Caller<'_, T>, slots: &mut [VmValue]| {
+            let ty = &closure_ty;
+            let params = ty.params().len();
+            let store = &mut caller.store.0.opaque;
+            let mut values: Vec<Val> =
+                ty.params().zip(&*slots).map(|(ty, slot)| Val::from_slot(slot, ty, store)).collect();
+            values.extend(ty.results().filter_map(|ty| Val::default_for_ty(&ty)));
+            let (params, results) = values.split_at_mut(params);
+            let ctx = caller.ctx;
+            func(Caller { store: caller.as_context_mut(), ctx }, params, results)?;
+            let store = &mut caller.store.0.opaque;
+            for ((result, slot), ty) in results.iter().zip(slots).zip(ty.results()) {
+                let found = result.val_type();
+                if found != ty {
+                    bail!("function attempted to return an incompatible value: expected {ty}, found {found}");
+                }
+                result.to_slot(store, slot);
+            }
+            Ok(())
+        };
+        Self::typed(ty, TypedClosure::new(slots, closure))
+    }
+
+    /// A host function that calls a function of the store: for those without a reference record.
+    pub(crate) fn bridge<T: 'static>(ty: FuncType, func: RawFunc) -> Self {
+        let slots = ty.params().len().max(ty.results().len());
+        let closure = move |caller: Caller<'_, T>, slots: &mut [VmValue]| {
+            let store = &mut caller.store.0.opaque;
+            let callee = store.callee(&func)?;
+            call::call(store, callee, slots)
+        };
+        Self::typed(ty, TypedClosure::new(slots, closure))
+    }
+
+    /// The type.
+    pub(crate) fn ty(&self) -> &FuncType {
+        &self.ty
+    }
+
+    /// What compiled code needs to call it on behalf of the instance with context `caller`, or 0. Valid as long as `self`.
+    #[inline]
+    pub(crate) fn record(&self, caller: u64) -> VmHostFunc {
+        let data = &raw const *self.closure;
+        VmHostFunc { call: self.call as usize as u64, data: data.cast::<()>() as u64, caller }
+    }
+}
+
+/// The record of a host function of a store.
+pub(crate) fn host_record(func: &RawFunc) -> VmHostFunc {
+    assert_eq!(func.code, 0, "expected a host function");
+    // SAFETY: without code a function is the host's, and its context its record, alive like the store.
+    unsafe { VmPtr::<VmHostFunc>::new(func.ctx) }.read()
+}
+
+/// Calls a host function as compiled code does.
+///
+/// # Safety
+/// `host` is the address of a filled [`VmHostFunc`] with its prefix below, and `values` has the slots
+/// that the function's type needs.
+pub(crate) unsafe fn call_host(host: u64, values: *mut VmValue) -> u32 {
+    let host = host as *mut VmHostFunc;
+    // SAFETY: the caller's promise: `host.call` is an `EnterClosure`, to be called with these.
+    unsafe {
+        let call: EnterClosure = std::mem::transmute((*host).call as usize);
+        call(host, values)
+    }
+}
+
+unsafe extern "C" fn enter_closure<T, F>(host: *mut VmHostFunc, values: *mut VmValue) -> u32
+where
+    T: 'static,
+    F: Fn(Caller<'_, T>, &mut [VmValue]) -> Result<()> + Send + Sync + 'static,
+{
+    // SAFETY: the file's contract: a filled record with its prefix below, whose data is this
+    // closure's, and a store of `T` that nothing else uses now.
+    let (host, store) = unsafe {
+        let store = host.byte_offset(ctx::STORE.offset as isize).cast::<*mut StoreInner<T>>().read();
+        (&*host, store)
+    };
+    // SAFETY: as above; `record` put the closure's address there.
+    let typed = unsafe { &*(host.data as *const TypedClosure<T, F>) };
+    // SAFETY: as above; the slots are the callee's alone until it returns.
+    let slots: &mut [VmValue] = if typed.slots == 0 {
+        &mut []
+    } else {
+        unsafe { std::slice::from_raw_parts_mut(values, typed.slots) }
+    };
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: as above.
+        let store = StoreContextMut(unsafe { &mut *store });
+        (typed.closure)(Caller { store, ctx: host.caller }, slots)
+    }));
+    match outcome {
+        Ok(Ok(())) => 0,
+        failed => {
+            // SAFETY: as above; the closure has returned.
+            let store: &mut StoreOpaque = unsafe { &mut (*store).opaque };
+            match failed {
+                Ok(Err(error)) => store.record_error(error),
+                Err(panic) => store.record_panic(panic),
+                Ok(Ok(())) => unreachable!("matched above"),
+            }
+            STATUS_RAISED
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Closures as host functions.
+
+use anyhow::Result;
+use aotc_abi::vmctx::VmValue;
+
+use super::host::{HostFunc, TypedClosure};
+use super::typed::sealed::Results;
+use super::Caller;
+use crate::engine::Engine;
+use crate::store::StoreOpaque;
+use crate::types::{FuncType, ValType};
+use crate::value::WasmTy;
+
+/// A closure that can be a host function: `Fn(params...) -> R` or `Fn(Caller<'_, T>, params...) -> R`, with up to
+/// 17 parameters that are [`WasmTy`] and an `R` that is [`WasmRet`].
+pub trait IntoFunc<T: 'static, Params, Results>: Send + Sync + 'static + Sized {
+    #[doc(hidden)]
+    fn into_host_func(self, engine: &Engine) -> HostFunc;
+}
+
+/// What a host function may return: a [`WasmTy`], a tuple of them, or an `anyhow::Result` of either.
+pub trait WasmRet: sealed::Ret {}
+
+impl<R: sealed::Ret> WasmRet for R {}
+
+pub(crate) mod sealed {
+    use super::*;
+
+    pub trait Ret {
+        const COUNT: usize;
+        fn types() -> Vec<ValType>;
+        fn to_slots(self, store: &mut StoreOpaque, slots: &mut [VmValue]) -> Result<()>;
+    }
+}
+
+impl<A: WasmTy> sealed::Ret for A {
+    const COUNT: usize = 1;
+
+    fn types() -> Vec<ValType> {
+        vec![A::valtype()]
+    }
+
+    #[inline]
+    fn to_slots(self, store: &mut StoreOpaque, slots: &mut [VmValue]) -> Result<()> {
+        self.to_slot(store, &mut slots[0]);
+        Ok(())
+    }
+}
+
+impl<R: FlatRet> sealed::Ret for Result<R> {
+    const COUNT: usize = R::COUNT;
+
+    fn types() -> Vec<ValType> {
+        <R as sealed::Ret>::types()
+    }
+
+    #[inline]
+    fn to_slots(self, store: &mut StoreOpaque, slots: &mut [VmValue]) -> Result<()> {
+        self?.to_slots(store, slots)
+    }
+}
+
+/// What may stand in a `Result`: not another one.
+pub(crate) trait FlatRet: sealed::Ret {}
+
+impl<A: WasmTy> FlatRet for A {}
+
+macro_rules! wasm_ret {
+    ($(($count:literal $($name:ident $index:tt)*))*) => {$(
+        impl<$($name: WasmTy),*> sealed::Ret for ($($name,)*) {
+            const COUNT: usize = $count;
+
+            fn types() -> Vec<ValType> {
+                <($($name,)*) as Results>::types()
+            }
+
+            #[inline]
+            fn to_slots(self, _store: &mut StoreOpaque, _slots: &mut [VmValue]) -> Result<()> {
+                $(self.$index.to_slot(_store, &mut _slots[$index]);)*
+                Ok(())
+            }
+        }
+
+        impl<$($name: WasmTy),*> FlatRet for ($($name,)*) {}
+    )*};
+}
+
+macro_rules! into_func {
+    ($(($count:literal $($name:ident $index:tt)*))*) => {$(
+        impl<T, Func, R, $($name),*> IntoFunc<T, ($($name,)*), R> for Func
+        where
+            T: 'static,
+            Func: Fn($($name),*) -> R + Send + Sync + 'static,
+            R: WasmRet + 'static,
+            $($name: WasmTy),*
+        {
+            fn into_host_func(self, engine: &Engine) -> HostFunc {
+                let ty = FuncType::new(engine, [$($name::valtype()),*], R::types());
+                let closure = move |_caller: Caller<'_, T>, _slots: &mut [VmValue]| {
+                    let _store = &mut _caller.store.0.opaque;
+                    let result = self($($name::from_slot(&_slots[$index], _store)),*);
+                    result.to_slots(_store, _slots)
+                };
+                let slots = const { if $count > R::COUNT { $count } else { R::COUNT } };
+                HostFunc::typed(ty, TypedClosure::new(slots, closure))
+            }
+        }
+
+        #[allow(unused_parens, reason = "the tuple is of any size")]
+        impl<T, Func, R, $($name),*> IntoFunc<T, (Caller<'_, T>, $($name,)*), R> for Func
+        where
+            T: 'static,
+            Func: Fn(Caller<'_, T>, $($name),*) -> R + Send + Sync + 'static,
+            R: WasmRet + 'static,
+            $($name: WasmTy),*
+        {
+            fn into_host_func(self, engine: &Engine) -> HostFunc {
+                let ty = FuncType::new(engine, [$($name::valtype()),*], R::types());
+                let closure = move |mut caller: Caller<'_, T>, _slots: &mut [VmValue]| {
+                    let ctx = caller.ctx;
+                    let _store = &mut caller.store.0.opaque;
+                    $(
+                        #[allow(non_snake_case, reason = "named like its type")]
+                        let $name = $name::from_slot(&_slots[$index], _store);
+                    )*
+                    let result = self(
+                        Caller { store: caller.as_context_mut(), ctx },
+                        $($name),*
+                    );
+                    result.to_slots(&mut caller.store.0.opaque, _slots)
+                };
+                let slots = const { if $count > R::COUNT { $count } else { R::COUNT } };
+                HostFunc::typed(ty, TypedClosure::new(slots, closure))
+            }
+        }
+    )*};
+}
+
+macro_rules! for_each_arity {
+    ($macro:ident) => {
+        $macro! {
+            (0)
+            (1 A 0)
+            (2 A 0 B 1)
+            (3 A 0 B 1 C 2)
+            (4 A 0 B 1 C 2 D 3)
+            (5 A 0 B 1 C 2 D 3 E 4)
+            (6 A 0 B 1 C 2 D 3 E 4 F 5)
+            (7 A 0 B 1 C 2 D 3 E 4 F 5 G 6)
+            (8 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7)
+            (9 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8)
+            (10 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9)
+            (11 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10)
+            (12 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11)
+            (13 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12)
+            (14 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13)
+            (15 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14)
+            (16 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15)
+            (17 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16)
+        }
+    };
+}
+
+for_each_arity!(wasm_ret);
+for_each_arity!(into_func);

@@ -1,0 +1,145 @@
+//! Functions: of instances and of the host.
+
+mod caller;
+mod host;
+mod into_func;
+mod typed;
+
+use std::fmt;
+
+use anyhow::{Result, bail};
+use aotc_abi::vmctx::VmValue;
+
+pub use caller::Caller;
+pub(crate) use host::{HostFunc, call_host, host_record};
+pub use into_func::{IntoFunc, WasmRet};
+pub use typed::{TypedFunc, WasmParams, WasmResults};
+
+use crate::call::{self, Callee};
+use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
+use crate::types::{FuncType, ValType};
+use crate::value::Val;
+
+/// A function of a store.
+#[derive(Clone, Copy)]
+pub struct Func {
+    pub(crate) store: StoreId,
+    pub(crate) raw: RawFunc,
+}
+
+/// A function as a store's records describe it. All addresses are alive as long as the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RawFunc {
+    /// The context: an instance's, or the address of a [`aotc_abi::vmctx::VmHostFunc`].
+    pub(crate) ctx: u64,
+    /// Wasm-call entry; 0 for a host function, which is called directly.
+    pub(crate) code: u64,
+    /// Identity of the type.
+    pub(crate) hash: u64,
+    /// Address of a [`aotc_abi::vmctx::VmFuncRef`], or 0 if there is none yet.
+    pub(crate) func_ref: u64,
+}
+
+impl Func {
+    /// A host function of type `ty` that takes and gives [`Val`]s.
+    pub fn new<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let store = &mut store.as_context_mut().0.opaque;
+        store.add_host_func(std::sync::Arc::new(HostFunc::dynamic(ty, func)))
+    }
+
+    /// A host function from a closure; its type follows from the closure's.
+    pub fn wrap<T: 'static, Params, Results>(
+        mut store: impl AsContextMut<Data = T>,
+        func: impl IntoFunc<T, Params, Results>,
+    ) -> Self {
+        let store = &mut store.as_context_mut().0.opaque;
+        let func = func.into_host_func(&store.engine);
+        store.add_host_func(std::sync::Arc::new(func))
+    }
+
+    /// The type.
+    ///
+    /// # Panics
+    /// If the function belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> FuncType {
+        let store = &store.as_context().0.opaque;
+        store.check(self.store);
+        store.func_type(self.raw.hash)
+    }
+
+    /// Calls the function; `results` must be as many as the type has.
+    ///
+    /// # Errors
+    /// If the values do not fit the type; a [`crate::Trap`]; whatever error a host function returned.
+    ///
+    /// # Panics
+    /// If the function or a reference among the values belongs to another store, and with the panic
+    /// of a host function.
+    pub fn call(
+        &self,
+        mut store: impl AsContextMut,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let store = &mut store.as_context_mut().0.opaque;
+        store.check(self.store);
+        let ty = store.func_type(self.raw.hash);
+        check_values(&ty, params, results.len())?;
+        let mut values = vec![VmValue::default(); params.len().max(results.len())];
+        for (slot, value) in values.iter_mut().zip(params) {
+            value.to_slot(store, slot);
+        }
+        let callee = store.callee(&self.raw)?;
+        call::call(store, callee, &mut values)?;
+        for ((result, slot), ty) in results.iter_mut().zip(&values).zip(ty.results()) {
+            *result = Val::from_slot(slot, ty, store);
+        }
+        Ok(())
+    }
+
+    /// The function for calls with Rust types.
+    ///
+    /// # Errors
+    /// If the types differ from the function's.
+    ///
+    /// # Panics
+    /// If the function belongs to another store.
+    pub fn typed<Params: WasmParams, Results: WasmResults>(
+        &self,
+        store: impl AsContext,
+    ) -> Result<TypedFunc<Params, Results>> {
+        let store = &store.as_context().0.opaque;
+        store.check(self.store);
+        TypedFunc::new(*self, store)
+    }
+
+    pub(crate) fn callee(&self, store: &StoreOpaque) -> Result<Callee> {
+        store.callee(&self.raw)
+    }
+}
+
+fn check_values(ty: &FuncType, params: &[Val], results: usize) -> Result<()> {
+    if ty.params().len() != params.len() {
+        bail!("expected {} arguments, got {}", ty.params().len(), params.len());
+    }
+    if ty.results().len() != results {
+        bail!("expected {} results, got {results}", ty.results().len());
+    }
+    for (index, (expected, value)) in ty.params().zip(params).enumerate() {
+        let found: ValType = value.val_type();
+        if expected != found {
+            bail!("argument {index}: type mismatch: expected {expected}, found {found}");
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Func {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Func").field("ctx", &format_args!("{:#x}", self.raw.ctx)).finish()
+    }
+}

@@ -1,0 +1,181 @@
+//! Calls with Rust types: no allocation, no lookup, no lock.
+
+use std::marker::PhantomData;
+
+use anyhow::{Result, anyhow};
+use aotc_abi::vmctx::VmValue;
+
+use super::Func;
+use crate::call::{self, Callee};
+use crate::store::{AsContextMut, StoreOpaque};
+use crate::types::{FuncType, ValType};
+use crate::value::WasmTy;
+
+/// A function whose type was checked once.
+pub struct TypedFunc<Params, Results> {
+    func: Func,
+    callee: Callee,
+    types: PhantomData<fn(Params) -> Results>,
+}
+
+impl<Params, Results> Clone for TypedFunc<Params, Results> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Params, Results> Copy for TypedFunc<Params, Results> {}
+
+/// Slots of an array call that need no more than this use less stack.
+const FEW: usize = 4;
+/// As many as the largest tuple.
+const MANY: usize = 17;
+
+impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
+    pub(super) fn new(func: Func, store: &StoreOpaque) -> Result<Self> {
+        let found = store.func_type(func.raw.hash);
+        let expected = FuncType::unregistered(Params::types(), Results::types());
+        if found != expected {
+            return Err(anyhow!("type mismatch: expected {expected}, found {found}"));
+        }
+        Ok(Self { func, callee: func.callee(store)?, types: PhantomData })
+    }
+
+    /// The untyped function.
+    pub fn func(&self) -> &Func {
+        &self.func
+    }
+
+    /// Calls the function.
+    ///
+    /// # Errors
+    /// A [`crate::Trap`], or whatever error a host function returned.
+    ///
+    /// # Panics
+    /// If the function or a reference among the values belongs to another store, and with the panic
+    /// of a host function.
+    #[inline]
+    pub fn call(&self, mut store: impl AsContextMut, params: Params) -> Result<Results> {
+        let store = &mut store.as_context_mut().0.opaque;
+        store.check(self.func.store);
+        if const { Params::COUNT <= FEW && Results::COUNT <= FEW } {
+            self.call_with::<FEW>(store, params)
+        } else {
+            self.call_with::<MANY>(store, params)
+        }
+    }
+
+    #[inline]
+    fn call_with<const SLOTS: usize>(
+        &self,
+        store: &mut StoreOpaque,
+        params: Params,
+    ) -> Result<Results> {
+        let mut values = [VmValue { bytes: [0; 16] }; SLOTS];
+        params.to_slots(store, &mut values);
+        call::call(store, self.callee, &mut values)?;
+        Ok(Results::from_slots(&values, store))
+    }
+}
+
+/// Parameters of a typed call: one [`WasmTy`], or a tuple of up to 17.
+pub trait WasmParams: sealed::Params {}
+
+/// Results of a typed call: one [`WasmTy`], or a tuple of up to 17.
+pub trait WasmResults: sealed::Results {}
+
+pub(crate) mod sealed {
+    use super::*;
+
+    pub trait Params: Sized {
+        const COUNT: usize;
+        fn types() -> Vec<ValType>;
+        fn to_slots(self, store: &mut StoreOpaque, slots: &mut [VmValue]);
+    }
+
+    pub trait Results: Sized {
+        const COUNT: usize;
+        fn types() -> Vec<ValType>;
+        fn from_slots(slots: &[VmValue], store: &StoreOpaque) -> Self;
+    }
+}
+
+impl<P: sealed::Params> WasmParams for P {}
+impl<R: sealed::Results> WasmResults for R {}
+
+impl<A: WasmTy> sealed::Params for A {
+    const COUNT: usize = 1;
+
+    fn types() -> Vec<ValType> {
+        vec![A::valtype()]
+    }
+
+    #[inline]
+    fn to_slots(self, store: &mut StoreOpaque, slots: &mut [VmValue]) {
+        self.to_slot(store, &mut slots[0]);
+    }
+}
+
+impl<A: WasmTy> sealed::Results for A {
+    const COUNT: usize = 1;
+
+    fn types() -> Vec<ValType> {
+        vec![A::valtype()]
+    }
+
+    #[inline]
+    fn from_slots(slots: &[VmValue], store: &StoreOpaque) -> Self {
+        A::from_slot(&slots[0], store)
+    }
+}
+
+macro_rules! tuples {
+    ($(($count:literal $($name:ident $index:tt)*))*) => {$(
+        impl<$($name: WasmTy),*> sealed::Params for ($($name,)*) {
+            const COUNT: usize = $count;
+
+            fn types() -> Vec<ValType> {
+                vec![$($name::valtype()),*]
+            }
+
+            #[inline]
+            fn to_slots(self, _store: &mut StoreOpaque, _slots: &mut [VmValue]) {
+                $(self.$index.to_slot(_store, &mut _slots[$index]);)*
+            }
+        }
+
+        impl<$($name: WasmTy),*> sealed::Results for ($($name,)*) {
+            const COUNT: usize = $count;
+
+            fn types() -> Vec<ValType> {
+                vec![$($name::valtype()),*]
+            }
+
+            #[inline]
+            fn from_slots(_slots: &[VmValue], _store: &StoreOpaque) -> Self {
+                ($($name::from_slot(&_slots[$index], _store),)*)
+            }
+        }
+    )*};
+}
+
+tuples! {
+    (0)
+    (1 A 0)
+    (2 A 0 B 1)
+    (3 A 0 B 1 C 2)
+    (4 A 0 B 1 C 2 D 3)
+    (5 A 0 B 1 C 2 D 3 E 4)
+    (6 A 0 B 1 C 2 D 3 E 4 F 5)
+    (7 A 0 B 1 C 2 D 3 E 4 F 5 G 6)
+    (8 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7)
+    (9 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8)
+    (10 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9)
+    (11 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10)
+    (12 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11)
+    (13 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12)
+    (14 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13)
+    (15 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14)
+    (16 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15)
+    (17 A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15 Q 16)
+}

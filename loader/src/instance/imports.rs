@@ -1,0 +1,144 @@
+//! Matching what is given with what a module imports.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use aotc_abi::meta::NO_MAXIMUM;
+use aotc_abi::target::BoundsStyle;
+
+use crate::error::{LinkError, TypeMismatch};
+use crate::extern_::Extern;
+use crate::func::HostFunc;
+use crate::module::Module;
+use crate::store::StoreOpaque;
+use crate::types::ExternType;
+
+/// Something that is given to an import.
+#[derive(Clone)]
+pub(crate) enum Item {
+    /// A host function that is not bound to a store.
+    Host(Arc<HostFunc>),
+    /// Something of a store.
+    Extern(Extern),
+}
+
+/// What is known of an item when it is matched.
+pub(crate) struct Given {
+    pub(crate) ty: ExternType,
+    /// Guard behind a memory, in bytes.
+    pub(crate) guard_bytes: u64,
+}
+
+impl Item {
+    /// Its current type in `store`.
+    pub(crate) fn given(&self, store: &StoreOpaque) -> Given {
+        match self {
+            Self::Host(func) => Given { ty: func.ty().clone().into(), guard_bytes: 0 },
+            Self::Extern(item) => {
+                let guard_bytes = match item {
+                    Extern::Memory(memory) => {
+                        store.check(memory.store);
+                        store.memory(memory.index).guard_bytes
+                    }
+                    Extern::Func(_) | Extern::Global(_) | Extern::Table(_) => 0,
+                };
+                Given { ty: item.type_in(store), guard_bytes }
+            }
+        }
+    }
+}
+
+/// Checks that what is given fits import `index` of `module`.
+///
+/// # Errors
+/// [`LinkError::IncompatibleImport`].
+pub(crate) fn check(module: &Module, index: usize, given: &Given) -> Result<()> {
+    let expected = &module.plan().imports[index].ty;
+    let mismatch = if !matches(expected, &given.ty) {
+        TypeMismatch::Type { expected: expected.clone(), found: given.ty.clone() }
+    } else if needs_guard(module, expected) > given.guard_bytes {
+        TypeMismatch::MemoryNotReserved {
+            expected_guard_bytes: needs_guard(module, expected),
+            found_guard_bytes: given.guard_bytes,
+        }
+    } else {
+        return Ok(());
+    };
+    let (module, name) = names(module, index);
+    Err(LinkError::IncompatibleImport { module, name, mismatch }.into())
+}
+
+/// The error for import `index` if nothing is defined under its names.
+pub(crate) fn unknown(module: &Module, index: usize) -> LinkError {
+    let expected = module.plan().imports[index].ty.clone();
+    let (module, name) = names(module, index);
+    LinkError::UnknownImport { module, name, expected }
+}
+
+fn names(module: &Module, index: usize) -> (String, String) {
+    let data = module.data();
+    let import = data.imports().at(index as u32);
+    (data.str(import.module).to_owned(), data.str(import.name).to_owned())
+}
+
+fn needs_guard(module: &Module, expected: &ExternType) -> u64 {
+    let slot = &module.plan().slot;
+    match (expected, slot.bounds) {
+        (ExternType::Memory(_), BoundsStyle::Guard) => slot.guard_bytes,
+        _ => 0,
+    }
+}
+
+/// Import matching of the specification. The minimum of what was found is its current size.
+fn matches(expected: &ExternType, found: &ExternType) -> bool {
+    match (expected, found) {
+        (ExternType::Func(expected), ExternType::Func(found)) => expected == found,
+        (ExternType::Global(expected), ExternType::Global(found)) => expected == found,
+        (ExternType::Table(expected), ExternType::Table(found)) => {
+            expected.element() == found.element()
+                && limits_match(
+                    (expected.minimum(), expected.max_or_none()),
+                    (found.minimum(), found.max_or_none()),
+                )
+        }
+        (ExternType::Memory(expected), ExternType::Memory(found)) => limits_match(
+            (expected.minimum(), expected.max_or_none()),
+            (found.minimum(), found.max_or_none()),
+        ),
+        _ => false,
+    }
+}
+
+/// [`NO_MAXIMUM`] is above every maximum.
+fn limits_match(expected: (u64, u64), found: (u64, u64)) -> bool {
+    const { assert!(NO_MAXIMUM == u64::MAX) };
+    found.0 >= expected.0 && found.1 <= expected.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{GlobalType, MemoryType, Mutability, RefType, TableType, ValType};
+
+    #[test]
+    fn limits() {
+        let memory = |min, max| ExternType::from(MemoryType::new(min, max));
+        assert!(matches(&memory(1, None), &memory(2, Some(3))));
+        assert!(matches(&memory(1, Some(3)), &memory(1, Some(3))));
+        assert!(!matches(&memory(1, Some(3)), &memory(1, None)));
+        assert!(!matches(&memory(1, Some(3)), &memory(1, Some(4))));
+        assert!(!matches(&memory(2, None), &memory(1, None)));
+    }
+
+    #[test]
+    fn kinds_and_types() {
+        let table = ExternType::from(TableType::new(RefType::FUNCREF, 1, None));
+        let other = ExternType::from(TableType::new(RefType::EXTERNREF, 1, None));
+        let constant = ExternType::from(GlobalType::new(ValType::I32, Mutability::Const));
+        let variable = ExternType::from(GlobalType::new(ValType::I32, Mutability::Var));
+        assert!(matches(&table, &table) && matches(&constant, &constant));
+        assert!(!matches(&table, &other));
+        assert!(!matches(&constant, &variable));
+        assert!(!matches(&table, &constant));
+    }
+}

@@ -1,0 +1,397 @@
+//! Instances: allocation, imports, start-up, exports.
+
+mod imports;
+mod slot;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use aotc_abi::meta::ExternKind;
+use aotc_abi::vmctx::{
+    VmCalleePrefix, VmFunctionImport, VmHostFunc, VmMemoryDefinition, VmTableDefinition,
+};
+
+pub(crate) use imports::{Given, Item, check, unknown};
+pub(crate) use slot::Slot;
+
+use crate::builtins;
+use crate::call::{self, Callee};
+use crate::error::LinkError;
+use crate::extern_::{Export, Extern};
+use crate::func::{Func, RawFunc, TypedFunc, WasmParams, WasmResults, host_record};
+use crate::global::Global;
+use crate::memory::Memory;
+use crate::module::{MemoryPlan, Module, TablePlan};
+use crate::store::{
+    AsContextMut, InstanceData, MemoryData, NO_TABLE, StoreId, StoreOpaque, TableData,
+};
+use crate::table::Table;
+use crate::types::GlobalType;
+use crate::vmctx::{InstanceCtx, VmPtr};
+
+/// An instance of a module, owned by its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instance {
+    store: StoreId,
+    index: u32,
+}
+
+impl Instance {
+    /// Instantiates `module` with one import for each that it has, in order, and runs its start function.
+    ///
+    /// # Errors
+    /// [`LinkError`]; [`crate::LoadError`] if the system refuses memory; a [`crate::Trap`] or other error of the start function,
+    /// in which case what it did to the store stays.
+    pub fn new(
+        mut store: impl AsContextMut,
+        module: &Module,
+        imports: &[Extern],
+    ) -> Result<Instance> {
+        let store = &mut store.as_context_mut().0.opaque;
+        let expected = module.plan().imports.len();
+        if imports.len() != expected {
+            return Err(LinkError::ImportCount { expected, found: imports.len() }.into());
+        }
+        let items: Arc<[Item]> = imports.iter().copied().map(Item::Extern).collect();
+        check_items(store, module, &items)?;
+        instantiate(store, module, &items)
+    }
+
+    /// The module.
+    ///
+    /// # Panics
+    /// As all methods: if the instance belongs to another store.
+    pub fn module<'a, T: 'static>(
+        &self,
+        store: impl Into<crate::StoreContext<'a, T>>,
+    ) -> &'a Module {
+        &self.data(&store.into().0.opaque).module
+    }
+
+    /// The exports, in the module's order.
+    pub fn exports<'a, T: 'static>(
+        &self,
+        store: impl Into<crate::StoreContextMut<'a, T>>,
+    ) -> impl ExactSizeIterator<Item = Export<'a>> + 'a {
+        let store: &'a StoreOpaque = &store.into().0.opaque;
+        let index = self.index;
+        let data = self.data(store).module.data();
+        data.exports().iter().map(move |export| {
+            let kind = ExternKind::from_u32(export.kind).expect("checked export kind");
+            Export { name: data.str(export.name), item: store.item(index, kind, export.index) }
+        })
+    }
+
+    /// The export `name`.
+    pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
+        let store = &mut store.as_context_mut().0.opaque;
+        store.check(self.store);
+        store.export(self.index, name)
+    }
+
+    /// The exported function `name`.
+    pub fn get_func(&self, store: impl AsContextMut, name: &str) -> Option<Func> {
+        self.get_export(store, name)?.into_func()
+    }
+
+    /// The exported function `name`, for calls with Rust types.
+    ///
+    /// # Errors
+    /// If there is no such function, or it has another type.
+    pub fn get_typed_func<Params: WasmParams, Results: WasmResults>(
+        &self,
+        mut store: impl AsContextMut,
+        name: &str,
+    ) -> Result<TypedFunc<Params, Results>> {
+        let func = self
+            .get_func(&mut store, name)
+            .ok_or_else(|| anyhow!("failed to find function export `{name}`"))?;
+        func.typed(&store)
+            .with_context(|| format!("failed to convert function `{name}` to given type"))
+    }
+
+    /// The exported memory `name`.
+    pub fn get_memory(&self, store: impl AsContextMut, name: &str) -> Option<Memory> {
+        self.get_export(store, name)?.into_memory()
+    }
+
+    /// The exported table `name`.
+    pub fn get_table(&self, store: impl AsContextMut, name: &str) -> Option<Table> {
+        self.get_export(store, name)?.into_table()
+    }
+
+    /// The exported global `name`.
+    pub fn get_global(&self, store: impl AsContextMut, name: &str) -> Option<Global> {
+        self.get_export(store, name)?.into_global()
+    }
+
+    fn data<'a>(&self, store: &'a StoreOpaque) -> &'a InstanceData {
+        store.check(self.store);
+        &store.instances[self.index as usize]
+    }
+}
+
+/// A module with its imports, matched once and for all: see [`crate::Linker::instantiate_pre`].
+pub struct InstancePre<T: 'static> {
+    pub(crate) module: Module,
+    pub(crate) items: Arc<[Item]>,
+    pub(crate) data: PhantomData<fn() -> T>,
+}
+
+impl<T: 'static> Clone for InstancePre<T> {
+    fn clone(&self) -> Self {
+        Self { module: self.module.clone(), items: self.items.clone(), data: PhantomData }
+    }
+}
+
+impl<T: 'static> InstancePre<T> {
+    /// The module.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// Makes an instance, and runs its start function.
+    ///
+    /// # Errors
+    /// As [`Instance::new`]; imports were matched before.
+    pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
+        instantiate(&mut store.as_context_mut().0.opaque, &self.module, &self.items)
+    }
+}
+
+/// Matches all `items` with the imports of `module`.
+pub(crate) fn check_items(store: &StoreOpaque, module: &Module, items: &[Item]) -> Result<()> {
+    for (index, item) in items.iter().enumerate() {
+        if matches!(item, Item::Extern(item) if item.store() != store.id) {
+            return Err(LinkError::OtherStore.into());
+        }
+        check(module, index, &item.given(store))?;
+    }
+    Ok(())
+}
+
+/// Makes an instance from imports that match, and runs its start function.
+pub(crate) fn instantiate(
+    store: &mut StoreOpaque,
+    module: &Module,
+    items: &Arc<[Item]>,
+) -> Result<Instance> {
+    if !crate::Engine::same(&store.engine, module.engine()) {
+        return Err(LinkError::OtherEngine.into());
+    }
+    let other_store = |item: &Item| matches!(item, Item::Extern(item) if item.store() != store.id);
+    if items.iter().any(other_store) {
+        return Err(LinkError::OtherStore.into());
+    }
+    store.register_module(module);
+    if !items.is_empty() && !store.imports.last().is_some_and(|last| Arc::ptr_eq(last, items)) {
+        store.imports.push(items.clone());
+    }
+    let slot = module.take_slot()?;
+    let ctx = slot.ctx();
+    let index = store.instances.len() as u32;
+    store.instances.push(InstanceData {
+        ctx,
+        module: module.clone(),
+        slot: Some(slot),
+        memories_start: store.memory_indices.len() as u32,
+        tables_start: store.table_indices.len() as u32,
+    });
+    fill_header(store, module, ctx, index);
+    for (import, item) in items.iter().enumerate() {
+        fill_import(store, module, ctx, import, item);
+    }
+    fill_tables(store, module, ctx)?;
+    fill_memories(store, module, ctx)?;
+    start(store, module, ctx)?;
+    Ok(Instance { store: store.id, index })
+}
+
+fn fill_header(store: &StoreOpaque, module: &Module, ctx: InstanceCtx, index: u32) {
+    let header = ctx.header();
+    let mut record = header.read();
+    record.instance = index.into();
+    record.builtins = builtins::table_address();
+    record.memory0 =
+        VmMemoryDefinition { base: ctx.address(), length_bytes: module.plan().slot.memory_bytes };
+    record.prefix = VmCalleePrefix { code_base: module.code_base(), store: store.vm_address() };
+    header.write(record);
+}
+
+fn fill_import(
+    store: &mut StoreOpaque,
+    module: &Module,
+    ctx: InstanceCtx,
+    import: usize,
+    item: &Item,
+) {
+    let slot = module.plan().imports[import].slot;
+    match item {
+        Item::Host(func) => {
+            let host = func.record(ctx.address());
+            fill_host_func(store, module, ctx.at(slot), func.ty().hash(), host);
+        }
+        Item::Extern(Extern::Func(Func { raw, .. })) if raw.code == 0 => {
+            let host = VmHostFunc { caller: ctx.address(), ..host_record(raw) };
+            fill_host_func(store, module, ctx.at(slot), raw.hash, host);
+        }
+        Item::Extern(Extern::Func(Func { raw, .. })) => {
+            let (code, ctx_of_code) = (raw.code, raw.ctx);
+            let record = VmFunctionImport { code, ctx: ctx_of_code, ..VmFunctionImport::default() };
+            ctx.at(slot).write(record);
+        }
+        Item::Extern(Extern::Table(table)) => {
+            ctx.at(slot).write(store.table(table.index).definition.address());
+            store.table_indices.push(table.index);
+        }
+        Item::Extern(Extern::Memory(memory)) => {
+            ctx.at(slot).write(store.memory(memory.index).definition.address());
+            store.memory_indices.push(memory.index);
+        }
+        Item::Extern(Extern::Global(global)) => ctx.at(slot).write(global.slot.address()),
+    }
+}
+
+/// Fills the record of an imported host function: its context is part of it.
+fn fill_host_func(
+    store: &StoreOpaque,
+    module: &Module,
+    import: VmPtr<VmFunctionImport>,
+    hash: u64,
+    host: VmHostFunc,
+) {
+    let code = module.exit_trampoline(hash).expect("imported function types have exit trampolines");
+    import.write(VmFunctionImport {
+        code,
+        ctx: import.address() + std::mem::offset_of!(VmFunctionImport, host) as u64,
+        prefix: VmCalleePrefix { code_base: code, store: store.vm_address() },
+        host,
+    });
+}
+
+fn fill_tables(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Result<()> {
+    for plan in &module.plan().tables {
+        let index = match *plan {
+            TablePlan::Imported => continue,
+            TablePlan::Closed => NO_TABLE,
+            TablePlan::Defined { definition, elements, element, min, max } => {
+                let definition = ctx.at::<VmTableDefinition>(definition);
+                let anchor = match element {
+                    crate::RefType::FUNCREF => ctx.null_func_ref(),
+                    crate::RefType::EXTERNREF => 0,
+                };
+                let in_place = elements != 0;
+                definition.write(VmTableDefinition {
+                    base: if in_place { ctx.address().wrapping_add_signed(elements.into()) } else { 0 },
+                    length: if in_place { min } else { 0 },
+                    anchor,
+                });
+                let mut data = TableData { definition, element, max, storage: Vec::new() };
+                if !in_place && data.grow(0, min).is_none() {
+                    return Err(anyhow!("cannot allocate a table of {min} elements"));
+                }
+                store.push_table(data).index
+            }
+        };
+        store.table_indices.push(index);
+    }
+    Ok(())
+}
+
+fn fill_memories(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Result<()> {
+    let guard_bytes = module.plan().slot.guard_bytes;
+    for plan in &module.plan().memories {
+        let index = match *plan {
+            MemoryPlan::Imported => continue,
+            MemoryPlan::AtCtx { min: _, max } => {
+                let definition = ctx.at(aotc_abi::vmctx::ctx::MEMORY0);
+                let data = MemoryData { definition, max_pages: max, guard_bytes, region: None };
+                store.push_memory(data).index
+            }
+            MemoryPlan::Separate { definition, min, max } => {
+                let guard_bytes = guard_bytes.max(crate::memory::GUARD_BYTES);
+                store.new_memory(ctx.at(definition), min, max, guard_bytes)?.index
+            }
+        };
+        store.memory_indices.push(index);
+    }
+    Ok(())
+}
+
+/// Runs the start-up routine, which is compiled code: what could not be put into the image, then the start function.
+fn start(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Result<()> {
+    let fixed = &module.data().header().fixed;
+    let (Some(code), Some(entry)) =
+        (module.code_address(fixed.start_up), module.code_address(fixed.start_up_entry))
+    else {
+        return Ok(());
+    };
+    call::call(store, Callee { ctx: ctx.address(), code, entry }, &mut [])
+}
+
+impl StoreOpaque {
+    /// An item of an instance's index spaces.
+    ///
+    /// # Panics
+    /// If it is a table that exists as read-only data only; those are not exported.
+    pub(crate) fn item(&self, instance: u32, kind: ExternKind, index: u32) -> Extern {
+        let data = &self.instances[instance as usize];
+        match kind {
+            ExternKind::Func => self.instance_func(data, index).into(),
+            ExternKind::Table => {
+                let index = self.table_index(instance, index);
+                Table { store: self.id, index }.into()
+            }
+            ExternKind::Memory => {
+                let index = self.memory_index(instance, index);
+                Memory { store: self.id, index }.into()
+            }
+            ExternKind::Global => self.instance_global(data, index).into(),
+        }
+    }
+
+    /// Place of an instance's table in the store.
+    pub(crate) fn table_index(&self, instance: u32, table: u32) -> u32 {
+        let start = self.instances[instance as usize].tables_start;
+        let index = self.table_indices[(start + table) as usize];
+        assert!(index != NO_TABLE, "closed table used at run time");
+        index
+    }
+
+    /// Place of an instance's memory in the store.
+    pub(crate) fn memory_index(&self, instance: u32, memory: u32) -> u32 {
+        let start = self.instances[instance as usize].memories_start;
+        self.memory_indices[(start + memory) as usize]
+    }
+
+    /// A function of an instance's index space.
+    pub(crate) fn instance_func(&self, instance: &InstanceData, index: u32) -> Func {
+        let module = &instance.module;
+        let function = module.data().functions().at(index);
+        let hash = module.func_type(index).hash();
+        let raw = if function.import != 0 {
+            let import = instance.ctx.at::<VmFunctionImport>(function.import).read();
+            let code = if import.host.call == 0 { import.code } else { 0 };
+            RawFunc { ctx: import.ctx, code, hash, func_ref: 0 }
+        } else {
+            let code = module.code_address(function.code).unwrap_or(0);
+            assert!(code != 0, "function {index} was exported without code");
+            let func_ref = match function.func_ref {
+                0 => 0,
+                offset => instance.ctx.address().wrapping_add_signed(offset.into()),
+            };
+            RawFunc { ctx: instance.ctx.address(), code, hash, func_ref }
+        };
+        Func { store: self.id, raw }
+    }
+
+    pub(crate) fn instance_global(&self, instance: &InstanceData, index: u32) -> Global {
+        let global = instance.module.data().globals().at(index);
+        let ty = GlobalType::from_meta(&global);
+        let slot = instance.ctx.at::<u64>(global.slot);
+        let imported = global.flags & aotc_abi::meta::flags::IMPORTED != 0;
+        let slot = if imported { VmPtr::stored_at(slot) } else { slot };
+        Global { store: self.id, slot, content: *ty.content(), mutability: ty.mutability() }
+    }
+}

@@ -1,0 +1,237 @@
+//! Linear memories.
+//!
+//! # Safety
+//!
+//! A memory's definition gives its base and length; both are written by this crate only, and the bytes
+//! between are readable and writable as long as the store lives (memories do not shrink or move).
+//! A slice of them borrows the store, so no WebAssembly code runs while it is alive.
+#![allow(unsafe_code, reason = "slices of linear memory")]
+
+use std::fmt;
+
+use anyhow::{Result, bail};
+use aotc_abi::vmctx::VmMemoryDefinition;
+
+use crate::store::{AsContext, AsContextMut, MemoryData, StoreContext, StoreContextMut, StoreId, StoreOpaque};
+use crate::sys::{Access, Reservation};
+use crate::types::MemoryType;
+use crate::vmctx::VmPtr;
+
+/// Size of a WebAssembly page, in bytes.
+pub(crate) const PAGE_BYTES: u64 = 1 << 16;
+/// Most pages a memory can have.
+const PAGES_MAX: u64 = 1 << 16;
+/// Addresses reserved for a memory, besides the guard, in bytes.
+pub(crate) const RESERVED_BYTES: u64 = PAGE_BYTES * PAGES_MAX;
+/// Guard behind memories that do not come from a module, in bytes.
+pub(crate) const GUARD_BYTES: u64 = 2 << 30;
+
+/// A linear memory of a store.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    pub(crate) store: StoreId,
+    pub(crate) index: u32,
+}
+
+/// An access outside a memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryAccessError;
+
+impl fmt::Display for MemoryAccessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("out of bounds memory access")
+    }
+}
+
+impl std::error::Error for MemoryAccessError {}
+
+impl Memory {
+    /// A memory of the host's, all zero.
+    ///
+    /// # Errors
+    /// If the type is not valid, or there is not enough address space or memory.
+    pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
+        let store = &mut store.as_context_mut().0.opaque;
+        if ty.minimum() > PAGES_MAX || ty.maximum().is_some_and(|max| max < ty.minimum() || max > PAGES_MAX) {
+            bail!("invalid limits in memory type `{ty}`: at most {PAGES_MAX} pages, minimum at most maximum");
+        }
+        let definition = store.add_memory_definition();
+        store.new_memory(definition, ty.minimum(), ty.max_or_none(), GUARD_BYTES)
+    }
+
+    /// The type, with the current size as minimum.
+    ///
+    /// # Panics
+    /// As all methods: if the memory belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> MemoryType {
+        self.type_in(&store.as_context().0.opaque)
+    }
+
+    /// The bytes.
+    pub fn data<'a, T: 'static>(&self, store: impl Into<StoreContext<'a, T>>) -> &'a [u8] {
+        let definition = self.definition(&store.into().0.opaque);
+        // SAFETY: the file's contract; the borrow of the store lasts for 'a.
+        unsafe { slice(definition) }
+    }
+
+    /// The bytes.
+    pub fn data_mut<'a, T: 'static>(
+        &self,
+        store: impl Into<StoreContextMut<'a, T>>,
+    ) -> &'a mut [u8] {
+        self.data_and_store_mut(store).0
+    }
+
+    /// The bytes, and the host's data beside them.
+    pub fn data_and_store_mut<'a, T: 'static>(
+        &self,
+        store: impl Into<StoreContextMut<'a, T>>,
+    ) -> (&'a mut [u8], &'a mut T) {
+        let store = store.into().0;
+        let definition = self.definition(&store.opaque);
+        // SAFETY: the file's contract; the mutable borrow of the store lasts for 'a, and what is given back of
+        // the store is the host's data only, by which no WebAssembly code can be reached.
+        (unsafe { slice_mut(definition) }, &mut store.data)
+    }
+
+    /// Copies from the memory.
+    ///
+    /// # Errors
+    /// If `offset` and the buffer's length lead outside; nothing is copied then.
+    pub fn read(
+        &self,
+        store: impl AsContext,
+        offset: usize,
+        buffer: &mut [u8],
+    ) -> Result<(), MemoryAccessError> {
+        let definition = self.definition(&store.as_context().0.opaque);
+        // SAFETY: the file's contract; the store is borrowed by `store`.
+        let data = unsafe { slice(definition) };
+        let end = offset.checked_add(buffer.len()).ok_or(MemoryAccessError)?;
+        buffer.copy_from_slice(data.get(offset..end).ok_or(MemoryAccessError)?);
+        Ok(())
+    }
+
+    /// Copies into the memory.
+    ///
+    /// # Errors
+    /// If `offset` and the buffer's length lead outside; nothing is copied then.
+    pub fn write(
+        &self,
+        mut store: impl AsContextMut,
+        offset: usize,
+        buffer: &[u8],
+    ) -> Result<(), MemoryAccessError> {
+        let definition = self.definition(&store.as_context_mut().0.opaque);
+        // SAFETY: the file's contract; the store is borrowed mutably by `store`.
+        let data = unsafe { slice_mut(definition) };
+        let end = offset.checked_add(buffer.len()).ok_or(MemoryAccessError)?;
+        data.get_mut(offset..end).ok_or(MemoryAccessError)?.copy_from_slice(buffer);
+        Ok(())
+    }
+
+    /// Address of byte 0.
+    pub fn data_ptr(&self, store: impl AsContext) -> *mut u8 {
+        self.definition(&store.as_context().0.opaque).base as *mut u8
+    }
+
+    /// Size in bytes.
+    pub fn data_size(&self, store: impl AsContext) -> usize {
+        self.definition(&store.as_context().0.opaque).length_bytes as usize
+    }
+
+    /// Size in pages.
+    pub fn size(&self, store: impl AsContext) -> u64 {
+        self.definition(&store.as_context().0.opaque).length_bytes / PAGE_BYTES
+    }
+
+    /// Size of a page, in bytes.
+    pub fn page_size(&self, store: impl AsContext) -> u64 {
+        store.as_context().0.opaque.check(self.store);
+        PAGE_BYTES
+    }
+
+    /// Adds `delta` pages, and gives the size before.
+    ///
+    /// # Errors
+    /// If the maximum would be exceeded, or there is not enough memory.
+    pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
+        let store = &mut store.as_context_mut().0.opaque;
+        store.check(self.store);
+        match store.memory(self.index).grow(delta) {
+            Some(old) => Ok(old),
+            None => bail!("failed to grow memory by `{delta}`"),
+        }
+    }
+
+    pub(crate) fn type_in(&self, store: &StoreOpaque) -> MemoryType {
+        store.check(self.store);
+        store.memory(self.index).ty()
+    }
+
+    fn definition(&self, store: &StoreOpaque) -> VmMemoryDefinition {
+        store.check(self.store);
+        store.memory(self.index).definition.read()
+    }
+}
+
+impl MemoryData {
+    /// The type, with the current size as minimum.
+    pub(crate) fn ty(&self) -> MemoryType {
+        MemoryType::from_parts(self.definition.read().length_bytes / PAGE_BYTES, self.max_pages)
+    }
+
+    /// Adds `delta` pages, and gives the size before; `None` if it cannot.
+    pub(crate) fn grow(&self, delta: u64) -> Option<u64> {
+        let VmMemoryDefinition { base, length_bytes } = self.definition.read();
+        let old_pages = length_bytes / PAGE_BYTES;
+        let pages = old_pages.checked_add(delta)?;
+        if pages > self.max_pages.min(PAGES_MAX) {
+            return None;
+        }
+        let added = delta * PAGE_BYTES;
+        if added > 0 {
+            // SAFETY: the addresses up to 4 GiB behind `base` are reserved for this memory.
+            unsafe { Reservation::protect_at(base + length_bytes, added, Access::ReadWrite) }
+                .ok()?;
+        }
+        self.definition.write(VmMemoryDefinition { base, length_bytes: length_bytes + added });
+        Some(old_pages)
+    }
+}
+
+impl StoreOpaque {
+    /// Makes a memory of its own reservation at `definition`.
+    pub(crate) fn new_memory(
+        &mut self,
+        definition: VmPtr<VmMemoryDefinition>,
+        min_pages: u64,
+        max_pages: u64,
+        guard_bytes: u64,
+    ) -> Result<Memory> {
+        let region = Reservation::new(RESERVED_BYTES + guard_bytes)?;
+        let length_bytes = min_pages * PAGE_BYTES;
+        region.protect(0, length_bytes, Access::ReadWrite)?;
+        definition.write(VmMemoryDefinition { base: region.base(), length_bytes });
+        Ok(self.push_memory(MemoryData { definition, max_pages, guard_bytes, region: Some(region) }))
+    }
+}
+
+/// # Safety
+/// The definition is current, and its store is borrowed for 'a.
+unsafe fn slice<'a>(definition: VmMemoryDefinition) -> &'a [u8] {
+    // SAFETY: the file's contract.
+    unsafe {
+        std::slice::from_raw_parts(definition.base as *const u8, definition.length_bytes as usize)
+    }
+}
+
+/// # Safety
+/// The definition is current, and its store is borrowed mutably for 'a.
+unsafe fn slice_mut<'a>(definition: VmMemoryDefinition) -> &'a mut [u8] {
+    // SAFETY: the file's contract.
+    unsafe {
+        std::slice::from_raw_parts_mut(definition.base as *mut u8, definition.length_bytes as usize)
+    }
+}

@@ -1,0 +1,453 @@
+//! Modules: artifacts that were checked and whose code is mapped.
+//!
+//! ```text
+//!   open       file ── map readable ── image::parse ── map code executable ─┐
+//!   from_bytes sealed memory file ── as open                                ├─ ModuleData::parse ── host checks ── Module
+//!   dlopen     the OS's linker; image::parse of the file for the name       │
+//!   from_linked a descriptor in this program                                ┘
+//! ```
+//!
+//! # Safety
+//!
+//! [`ModuleInner::data`] refers to bytes that [`Source`] keeps, for as long as the module lives. They are
+//! mapped private and read-only; that nobody changes the file meanwhile is the caller's promise, as with any shared
+//! library. Code runs only after every check.
+#![allow(unsafe_code, reason = "artifacts as memory")]
+
+mod host;
+mod image;
+mod plan;
+pub(crate) mod registry;
+
+use std::fmt;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use anyhow::{Context, Result, anyhow};
+use aotc_abi::meta::{CodeOrder, CodeRange, ExternKind, Header, ModuleData};
+use aotc_abi::symbol::descriptor_symbol;
+use aotc_abi::target::TrapStyle;
+
+pub(crate) use plan::{MemoryPlan, Plan, TablePlan};
+
+use crate::engine::Engine;
+use crate::error::LoadError;
+use crate::instance::Slot;
+use crate::sys::{self, FileMapping};
+use crate::types::{
+    ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType,
+};
+use crate::vmctx::InstanceCtx;
+
+/// A compiled module, ready to be instantiated. Cloning gives another handle of the same module.
+#[derive(Clone)]
+pub struct Module {
+    inner: Arc<ModuleInner>,
+}
+
+pub(crate) struct ModuleInner {
+    engine: Engine,
+    data: ModuleData<'static>,
+    /// Where code may lie.
+    text: Range<u64>,
+    order: CodeOrder,
+    /// The module's function types, by index.
+    types: Box<[FuncType]>,
+    plan: Plan,
+    /// The file that instances map their image from.
+    image: OnceLock<Image>,
+    /// Slots of dropped instances, reset.
+    free: Mutex<Vec<Slot>>,
+    #[allow(dead_code, reason = "released when dropped")]
+    source: Source,
+}
+
+/// What keeps the module's bytes and code.
+#[allow(dead_code, reason = "released when dropped")]
+enum Source {
+    /// A mapping of ours.
+    Mapped(FileMapping),
+    /// The OS's linker.
+    Library(libloading::Library),
+    /// The program.
+    Linked,
+}
+
+/// An instance image in a file.
+pub(crate) struct Image {
+    file: OwnedFd,
+    offset: u64,
+}
+
+/// Bytes and code that were found somewhere, not checked yet.
+struct Found {
+    source: Source,
+    /// Starts with the module data.
+    bytes: &'static [u8],
+    text: Range<u64>,
+    order: CodeOrder,
+    image: Option<Image>,
+}
+
+/// Most slots that a module keeps for instances to come.
+const FREE_SLOTS_MAX: usize = 100;
+
+impl Module {
+    /// Maps the image at `path`. Nobody may change the file as long as the module lives.
+    ///
+    /// # Errors
+    /// [`LoadError`], with the path as context.
+    pub fn open(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
+        let path = path.as_ref();
+        let open = || {
+            let (file, bytes) = sys::open(path).map_err(LoadError::os("open the file"))?;
+            Self::map(engine, file, bytes)
+        };
+        open().with_context(|| format!("failed to load module from `{}`", path.display()))
+    }
+
+    /// Maps an image that is in memory, through a copy in a sealed file.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Module> {
+        // Before anything is copied.
+        image::parse(bytes)?;
+        let file = sys::sealed_memory_file(bytes).map_err(LoadError::os("make a file in memory"))?;
+        Self::map(engine, file, bytes.len() as u64)
+    }
+
+    /// Takes a module that is linked into the program: `descriptor` is the address of its
+    /// `aotc_module_<name>` symbol.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    ///
+    /// # Safety
+    /// `descriptor` is the symbol of an object that `aotc` compiled, linked as it is, and its library, if it
+    /// is in one, is not unloaded before the module and what was made from it.
+    pub unsafe fn from_linked(engine: &Engine, descriptor: *const u8) -> Result<Module> {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { linked_data(descriptor) }?;
+        let text = linked_text(bytes)?;
+        let order = CodeOrder::Linked;
+        Self::check(engine, Found { source: Source::Linked, bytes, text, order, image: None })
+    }
+
+    /// Opens the image at `path` as a shared library.
+    ///
+    /// # Errors
+    /// [`LoadError`], or the OS linker's error, with the path as context.
+    ///
+    /// # Safety
+    /// The OS's linker runs what a library wants to be run, so the file must be trusted. Nobody
+    /// changes it as long as the module lives.
+    pub unsafe fn dlopen(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
+        let path = path.as_ref();
+        let open = || {
+            let (file, bytes) = sys::open(path).map_err(LoadError::os("open the file"))?;
+            let mapping = FileMapping::new(file.as_fd(), bytes)?;
+            // SAFETY: used before the mapping is dropped; nobody changes the file.
+            let contents = unsafe { mapping.contents() };
+            let layout = image::parse(contents)?;
+            let code = layout.text.start as i64 - layout.data.start as i64
+                ..layout.text.end as i64 - layout.data.start as i64;
+            let order = CodeOrder::Sorted;
+            let data = ModuleData::parse(&contents[layout.data_range()], code, order)
+                .map_err(LoadError::from)?;
+            let symbol = descriptor_symbol(data.str(data.header().fixed.name));
+            // A bare file name would be searched for in the library path.
+            let absolute = std::fs::canonicalize(path).map_err(LoadError::os("find the file"))?;
+            // SAFETY: the caller's promise; the symbol's value is only used as an address.
+            let (library, descriptor) = unsafe {
+                let library = libloading::Library::new(absolute)?;
+                let descriptor = library.get::<*const u8>(symbol.as_bytes())?.try_as_raw_ptr();
+                (library, descriptor)
+            };
+            let descriptor = descriptor.ok_or_else(|| anyhow!("symbol `{symbol}` is null"))?;
+            // SAFETY: the symbol that this file defines.
+            let bytes = unsafe { linked_data(descriptor.cast()) }?;
+            let base = (descriptor as u64).wrapping_sub(layout.data.start);
+            let text = base + layout.text.start..base + layout.text.end;
+            let source = Source::Library(library);
+            Self::check(engine, Found { source, bytes, text, order, image: None })
+        };
+        open().with_context(|| format!("failed to load module from `{}`", path.display()))
+    }
+
+    fn map(engine: &Engine, file: OwnedFd, bytes: u64) -> Result<Module> {
+        if bytes == 0 {
+            return Err(LoadError::image("the file is empty").into());
+        }
+        let mapping = FileMapping::new(file.as_fd(), bytes)?;
+        // SAFETY: the module keeps the mapping as long as the contents; nobody changes the file.
+        let contents: &'static [u8] = unsafe { mapping.contents() };
+        let layout = image::parse(contents)?;
+        let code_bytes = layout.text.end - layout.text.start;
+        mapping.map_code(file.as_fd(), layout.text.start, code_bytes)?;
+        let data = &contents[layout.data_range()];
+        let text = mapping.base() + layout.text.start..mapping.base() + layout.text.end;
+        let image = Some(Image { file, offset: layout.data.start });
+        let order = CodeOrder::Sorted;
+        let source = Source::Mapped(mapping);
+        Self::check(engine, Found { source, bytes: data, text, order, image })
+    }
+
+    fn check(engine: &Engine, found: Found) -> Result<Module> {
+        let Found { source, bytes, text, order, image } = found;
+        let header = ModuleData::parse_header(bytes).map_err(LoadError::from)?;
+        host::check(&header)?;
+        let base = bytes.as_ptr() as u64;
+        let code = text.start.wrapping_sub(base) as i64..text.end.wrapping_sub(base) as i64;
+        let data = ModuleData::parse(bytes, code, order).map_err(LoadError::from)?;
+        let types: Box<[FuncType]> =
+            data.types().iter().map(|ty| FuncType::from_meta(&data, &ty)).collect();
+        for ty in &types {
+            engine.types().add(ty)?;
+        }
+        if data.trap_style() == TrapStyle::Signals {
+            sys::install_handlers();
+        }
+        let image = image.and_then(|image| image.inside(&data));
+        let inner = Arc::new(ModuleInner {
+            engine: engine.clone(),
+            plan: Plan::new(&data, &types),
+            data,
+            text,
+            order,
+            types,
+            image: image.map_or_else(OnceLock::new, OnceLock::from),
+            free: Mutex::new(Vec::new()),
+            source,
+        });
+        registry::register(&inner);
+        Ok(Module { inner })
+    }
+
+    /// The module's name.
+    pub fn name(&self) -> Option<&str> {
+        let name = self.inner.data.str(self.inner.data.header().fixed.name);
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
+    /// The imports, in order.
+    pub fn imports(&self) -> impl ExactSizeIterator<Item = ImportType<'_>> + '_ {
+        let data = &self.inner.data;
+        data.imports().iter().zip(&self.inner.plan.imports).map(|(import, plan)| ImportType {
+            module: data.str(import.module),
+            name: data.str(import.name),
+            ty: plan.ty.clone(),
+        })
+    }
+
+    /// The exports, in order.
+    pub fn exports(&self) -> impl ExactSizeIterator<Item = ExportType<'_>> + '_ {
+        let data = &self.inner.data;
+        data.exports().iter().map(|export| ExportType {
+            name: data.str(export.name),
+            ty: self.item_type(export.kind, export.index),
+        })
+    }
+
+    /// The type of the export `name`.
+    pub fn get_export(&self, name: &str) -> Option<ExternType> {
+        let (_, export) = self.inner.data.export(name)?;
+        Some(self.item_type(export.kind, export.index))
+    }
+
+    /// Whether both are handles of one module.
+    pub fn same(a: &Module, b: &Module) -> bool {
+        Arc::ptr_eq(&a.inner, &b.inner)
+    }
+
+    fn item_type(&self, kind: u32, index: u32) -> ExternType {
+        item_type(&self.inner.data, &self.inner.types, kind, index)
+    }
+
+    // For the loader.
+
+    pub(crate) fn data(&self) -> &ModuleData<'static> {
+        &self.inner.data
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.inner.plan
+    }
+
+    /// Address of the module data.
+    pub(crate) fn code_base(&self) -> u64 {
+        self.inner.code_base()
+    }
+
+    pub(crate) fn func_type(&self, func: u32) -> &FuncType {
+        &self.inner.types[self.inner.data.functions().at(func).ty as usize]
+    }
+
+    /// Address of the entry trampoline for a type.
+    pub(crate) fn entry_trampoline(&self, hash: u64) -> Option<u64> {
+        let trampolines = self.inner.plan.trampolines(hash)?;
+        self.code_address(trampolines.entry)
+    }
+
+    /// Address of the exit trampoline for a type.
+    pub(crate) fn exit_trampoline(&self, hash: u64) -> Option<u64> {
+        let trampolines = self.inner.plan.trampolines(hash)?;
+        self.code_address(trampolines.exit)
+    }
+
+    /// The address that a code offset leads to; `None` for 0.
+    pub(crate) fn code_address(&self, offset: i32) -> Option<u64> {
+        (offset != 0).then(|| self.code_base().wrapping_add_signed(offset.into()))
+    }
+
+    /// The piece of code at `pc`, and the offset in it.
+    pub(crate) fn find_code(&self, pc: u64) -> Option<(CodeRange, u32)> {
+        self.inner.find_code(pc)
+    }
+
+    /// A slot for a new instance: one that was used before, or a new one.
+    pub(crate) fn take_slot(&self) -> Result<Slot> {
+        let free = self.inner.free.lock().expect("no panic with free slots").pop();
+        match free {
+            Some(slot) => Ok(slot),
+            None => Slot::new(self),
+        }
+    }
+
+    /// Takes back a slot, and keeps it if there is room.
+    pub(crate) fn give_back(&self, slot: Slot, ctx: InstanceCtx) {
+        if slot.reset(self, ctx).is_err() {
+            return;
+        }
+        let mut free = self.inner.free.lock().expect("no panic with free slots");
+        if free.len() < FREE_SLOTS_MAX {
+            free.push(slot);
+        }
+    }
+
+    /// The file to map an instance's image from, and the image's offset in it.
+    pub(crate) fn image_file(&self) -> Result<(BorrowedFd<'_>, u64)> {
+        let image = match self.inner.image.get() {
+            Some(image) => image,
+            None => {
+                let file = sys::sealed_memory_file(self.inner.data.image())
+                    .map_err(LoadError::os("make a file in memory"))?;
+                self.inner.image.get_or_init(|| Image { file, offset: 0 })
+            }
+        };
+        Ok((image.file.as_fd(), image.offset))
+    }
+}
+
+impl Image {
+    /// The instance image in a file that has the module data at `self.offset`; `None` if it is not on a
+    /// page boundary of the host.
+    fn inside(self, data: &ModuleData<'_>) -> Option<Self> {
+        let offset = self.offset + data.header().fixed.image_offset;
+        offset.is_multiple_of(sys::page_bytes()).then_some(Self { offset, ..self })
+    }
+}
+
+impl ModuleInner {
+    pub(crate) fn code_base(&self) -> u64 {
+        self.data.bytes().as_ptr() as u64
+    }
+
+    pub(crate) fn text(&self) -> Range<u64> {
+        self.text.clone()
+    }
+
+    pub(crate) fn data(&self) -> &ModuleData<'static> {
+        &self.data
+    }
+
+    /// The piece of code at `pc`, and the offset in it. Allocates nothing.
+    pub(crate) fn find_code(&self, pc: u64) -> Option<(CodeRange, u32)> {
+        if !self.text.contains(&pc) {
+            return None;
+        }
+        let place = i32::try_from(pc.wrapping_sub(self.code_base()) as i64).ok()?;
+        let hit = |range: CodeRange| {
+            let offset = i64::from(place) - i64::from(range.code);
+            (offset >= 0 && offset < i64::from(range.bytes)).then_some((range, offset as u32))
+        };
+        let ranges = self.data.code_ranges();
+        match self.order {
+            CodeOrder::Linked => ranges.iter().find_map(hit),
+            CodeOrder::Sorted => {
+                let (mut low, mut high) = (0, ranges.len() as u32);
+                while low < high {
+                    let middle = low + (high - low) / 2;
+                    if ranges.at(middle).code <= place {
+                        low = middle + 1;
+                    } else {
+                        high = middle;
+                    }
+                }
+                low.checked_sub(1).and_then(|index| hit(ranges.at(index)))
+            }
+        }
+    }
+}
+
+impl Drop for ModuleInner {
+    fn drop(&mut self) {
+        registry::unregister(self);
+    }
+}
+
+/// The type of an item of a module's index spaces.
+fn item_type(data: &ModuleData<'_>, types: &[FuncType], kind: u32, index: u32) -> ExternType {
+    match ExternKind::from_u32(kind).expect("checked kind") {
+        ExternKind::Func => types[data.functions().at(index).ty as usize].clone().into(),
+        ExternKind::Table => TableType::from_meta(&data.tables().at(index)).into(),
+        ExternKind::Memory => MemoryType::from_meta(&data.memories().at(index)).into(),
+        ExternKind::Global => GlobalType::from_meta(&data.globals().at(index)).into(),
+    }
+}
+
+/// The bytes of the module data at `descriptor`.
+///
+/// # Safety
+/// It is the address of module data that stays as long as the program needs it.
+unsafe fn linked_data(descriptor: *const u8) -> Result<&'static [u8]> {
+    // SAFETY: the caller's promise: at least a header.
+    let head = unsafe { std::slice::from_raw_parts(descriptor, Header::BYTES) };
+    match ModuleData::parse_header(head) {
+        Ok(_) | Err(aotc_abi::meta::MetaError::Truncated { .. }) => {}
+        Err(error) => return Err(LoadError::from(error).into()),
+    }
+    let bytes = Header::decode(head).fixed.blob_bytes;
+    // SAFETY: the caller's promise; magic, version and layout were compared, so this is the size.
+    Ok(unsafe { std::slice::from_raw_parts(descriptor, bytes as usize) })
+}
+
+/// Where the linker put the code.
+fn linked_text(bytes: &'static [u8]) -> Result<Range<u64>> {
+    let base = bytes.as_ptr() as u64;
+    // Before it is known where code may lie, it may lie anywhere.
+    let anywhere = i64::from(i32::MIN)..i64::MAX;
+    let data =
+        ModuleData::parse(bytes, anywhere, CodeOrder::Linked).map_err(LoadError::from)?;
+    let ends = data.code_ranges().iter().map(|range| {
+        let start = base.wrapping_add_signed(range.code.into());
+        (start, start + u64::from(range.bytes))
+    });
+    let text = ends.fold(u64::MAX..0, |text, (start, end)| {
+        text.start.min(start)..text.end.max(end)
+    });
+    Ok(if text.is_empty() { 0..0 } else { text })
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").field("name", &self.name()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,72 @@
+//! Stores: they own everything that instances consist of.
+//!
+//! ```text
+//!   Store<T> ── Box<StoreInner<T>> ─┬─ StoreOpaque ─┬─ VmStoreCtx            first, so that its address is the store's
+//!                                   │               ├─ instances             each owns its slot (context, memory 0)
+//!                                   │               ├─ memories, tables      owners of definitions
+//!                                   │               ├─ globals, host functions, external references
+//!                                   │               └─ modules               what keeps code mapped
+//!                                   └─ data: T
+//! ```
+//!
+//! Handles ([`crate::Func`], [`crate::Memory`], ...) are a store's number and an index or an address in it. They are checked
+//! against the store they are used with, so what they lead to is alive. Nothing in a store refers to
+//! another store, and nothing it owns refers back to it but the address in each context.
+
+mod context;
+mod opaque;
+
+use std::fmt;
+
+pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+pub(crate) use opaque::{InstanceData, MemoryData, NO_TABLE, StoreId, StoreOpaque, TableData};
+
+use crate::engine::Engine;
+
+/// Owns instances and all that belongs to them, and the host's data `T`. All is kept until the store
+/// is dropped.
+pub struct Store<T: 'static> {
+    inner: Box<StoreInner<T>>,
+}
+
+/// What a store's handle leads to. Its address is that of its [`aotc_abi::vmctx::VmStoreCtx`].
+#[repr(C)]
+pub(crate) struct StoreInner<T: 'static> {
+    pub(crate) opaque: StoreOpaque,
+    pub(crate) data: T,
+}
+
+impl<T: 'static> Store<T> {
+    /// A store with the host's `data`.
+    pub fn new(engine: &Engine, data: T) -> Self {
+        Self { inner: Box::new(StoreInner { opaque: StoreOpaque::new(engine), data }) }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.inner.opaque.engine
+    }
+
+    /// The host's data.
+    pub fn data(&self) -> &T {
+        &self.inner.data
+    }
+
+    /// The host's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.inner.data
+    }
+
+    /// Drops everything but the host's data.
+    pub fn into_data(self) -> T {
+        let StoreInner { opaque, data } = *self.inner;
+        drop(opaque);
+        data
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Store<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("data", &self.inner.data).finish_non_exhaustive()
+    }
+}

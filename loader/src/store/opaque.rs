@@ -1,0 +1,372 @@
+//! The part of a store that does not depend on the host's data.
+//!
+//! # Safety
+//!
+//! This file makes [`VmPtr`]s to records in boxes that the store owns and never frees, moves or borrows
+//! before it is dropped, and reads function reference records that compiled code or a store's own
+//! handle gave: those are alive as long as the store.
+#![allow(unsafe_code, reason = "records that are shared with compiled code")]
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Error, Result, anyhow};
+use aotc_abi::meta::ExternKind;
+use aotc_abi::vmctx::{
+    VmCalleePrefix, VmFuncRef, VmHostFunc, VmHostFuncRef, VmMemoryDefinition, VmStoreCtx,
+    VmTableDefinition, VmValue,
+};
+
+use crate::backtrace;
+use crate::call::{Callee, PanicBox, Raised};
+use crate::engine::Engine;
+use crate::extern_::Extern;
+use crate::func::{Func, HostFunc, RawFunc, host_record};
+use crate::instance::{Item, Slot};
+use crate::memory::Memory;
+use crate::module::Module;
+use crate::sys::{self, Reservation};
+use crate::table::Table;
+use crate::types::{FuncType, RefType};
+use crate::vmctx::{self, InstanceCtx, VmPtr};
+
+/// Which store a handle belongs to. Numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreId(NonZeroU64);
+
+impl StoreId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self(NonZeroU64::new(number).expect("fewer than 2^64 stores"))
+    }
+}
+
+/// Everything a store owns except the host's data.
+#[repr(C)]
+pub struct StoreOpaque {
+    /// What compiled code touches. First, so that its address is the store's.
+    pub(crate) vm: UnsafeCell<VmStoreCtx>,
+    pub(crate) id: StoreId,
+    pub(crate) engine: Engine,
+    /// Why wasm is being left, between the recording and the return from the entry trampoline.
+    pub(crate) raised: Option<Box<Raised>>,
+    pub(crate) instances: Vec<InstanceData>,
+    memories: Vec<MemoryData>,
+    tables: Vec<TableData>,
+    /// The instances' memory index spaces, one behind the other: places in `memories`.
+    pub(crate) memory_indices: Vec<u32>,
+    /// The instances' table index spaces: places in `tables`, or [`NO_TABLE`].
+    pub(crate) table_indices: Vec<u32>,
+    pub(crate) modules: Vec<Module>,
+    /// Imports that instances refer to: host functions live in them.
+    pub(crate) imports: Vec<Arc<[Item]>>,
+    #[allow(clippy::vec_box, reason = "compiled code holds the addresses")]
+    host_func_refs: Vec<Box<VmHostFuncRef>>,
+    /// Places in `host_func_refs` for whose type no exit trampoline is known yet.
+    holes: Vec<u32>,
+    host_funcs: Vec<Arc<HostFunc>>,
+    #[allow(clippy::vec_box, reason = "compiled code holds the addresses")]
+    globals: Vec<Box<VmValue>>,
+    #[allow(clippy::vec_box, reason = "compiled code holds the addresses")]
+    memory_definitions: Vec<Box<VmMemoryDefinition>>,
+    #[allow(clippy::vec_box, reason = "compiled code holds the addresses")]
+    table_definitions: Vec<Box<VmTableDefinition>>,
+    pub(crate) extern_refs: Vec<Box<dyn Any + Send + Sync>>,
+    /// Bridges to functions without a reference record, by context and code.
+    bridges: HashMap<(u64, u64), u64>,
+}
+
+// SAFETY: `vm` is only accessed by the thread that has the store's mutable borrow (compiled code runs
+// under it); everything else is `Sync`.
+unsafe impl Sync for StoreOpaque {}
+
+/// In [`StoreOpaque::table_indices`]: a table that exists as read-only data only.
+pub(crate) const NO_TABLE: u32 = u32::MAX;
+
+/// An instance.
+pub(crate) struct InstanceData {
+    pub(crate) ctx: InstanceCtx,
+    pub(crate) module: Module,
+    /// Its memory; given back to the module when the store is dropped.
+    pub(crate) slot: Option<Slot>,
+    /// First of its index space in [`StoreOpaque::memory_indices`].
+    pub(crate) memories_start: u32,
+    /// First of its index space in [`StoreOpaque::table_indices`].
+    pub(crate) tables_start: u32,
+}
+
+impl Drop for InstanceData {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.module.give_back(slot, self.ctx);
+        }
+    }
+}
+
+/// A memory, at its owner's place.
+pub(crate) struct MemoryData {
+    pub(crate) definition: VmPtr<VmMemoryDefinition>,
+    /// Most pages, or [`aotc_abi::meta::NO_MAXIMUM`].
+    pub(crate) max_pages: u64,
+    /// Guard behind the 4 GiB that are reserved, in bytes.
+    pub(crate) guard_bytes: u64,
+    /// Its addresses, if it is not part of an instance's slot. Owned, not used.
+    #[allow(dead_code, reason = "released when dropped")]
+    pub(crate) region: Option<Reservation>,
+}
+
+/// A table, at its owner's place.
+pub(crate) struct TableData {
+    pub(crate) definition: VmPtr<VmTableDefinition>,
+    pub(crate) element: RefType,
+    /// Most elements, or [`aotc_abi::meta::NO_MAXIMUM`].
+    pub(crate) max: u64,
+    /// The elements, once they are not below the context any more.
+    pub(crate) storage: Vec<u64>,
+}
+
+impl StoreOpaque {
+    pub(crate) fn new(engine: &Engine) -> Self {
+        let vm = VmStoreCtx { raise: sys::raise_address(), ..VmStoreCtx::default() };
+        Self {
+            vm: UnsafeCell::new(vm),
+            id: StoreId::next(),
+            engine: engine.clone(),
+            raised: None,
+            instances: Vec::new(),
+            memories: Vec::new(),
+            tables: Vec::new(),
+            memory_indices: Vec::new(),
+            table_indices: Vec::new(),
+            modules: Vec::new(),
+            imports: Vec::new(),
+            host_func_refs: Vec::new(),
+            holes: Vec::new(),
+            host_funcs: Vec::new(),
+            globals: Vec::new(),
+            memory_definitions: Vec::new(),
+            table_definitions: Vec::new(),
+            extern_refs: Vec::new(),
+            bridges: HashMap::new(),
+        }
+    }
+
+    /// Panics unless `id` is this store's.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn check(&self, id: StoreId) {
+        assert!(self.id == id, "object used with the wrong store");
+    }
+
+    /// Address of the [`VmStoreCtx`], by which compiled code knows the store.
+    #[inline]
+    pub(crate) fn vm_address(&self) -> u64 {
+        self.vm.get() as u64
+    }
+
+    /// Keeps the module, and with it the code, and takes the trampolines that host functions lack.
+    pub(crate) fn register_module(&mut self, module: &Module) {
+        if self.modules.iter().rev().any(|known| Module::same(known, module)) {
+            return;
+        }
+        self.modules.push(module.clone());
+        if !self.holes.is_empty() {
+            let funcs = &mut self.host_func_refs;
+            self.holes.retain(|&hole| {
+                let func = &mut funcs[hole as usize];
+                func.prefix.code_base = module.exit_trampoline(func.func_ref.type_hash).unwrap_or(0);
+                func.prefix.code_base == 0
+            });
+        }
+    }
+
+    // Functions.
+
+    /// The type with this hash. All types of the store's functions are known to its engine.
+    pub(crate) fn func_type(&self, hash: u64) -> FuncType {
+        self.engine.types().get(hash).expect("types of functions are registered with the engine")
+    }
+
+    /// Puts a host function into the store.
+    pub(crate) fn add_host_func(&mut self, func: Arc<HostFunc>) -> Func {
+        let func_ref = self.add_host_record(func.ty().hash(), func.record(0));
+        self.host_funcs.push(func);
+        func_ref
+    }
+
+    /// Makes a reference record for a host function that the store keeps already.
+    fn add_host_record(&mut self, hash: u64, host: VmHostFunc) -> Func {
+        let exit = self.modules.iter().find_map(|module| module.exit_trampoline(hash));
+        if exit.is_none() {
+            self.holes.push(self.host_func_refs.len() as u32);
+        }
+        let record = Box::new(VmHostFuncRef {
+            func_ref: VmFuncRef {
+                type_hash: hash,
+                code_offset: 0,
+                ctx_delta: std::mem::offset_of!(VmHostFuncRef, host) as i32,
+            },
+            prefix: VmCalleePrefix { code_base: exit.unwrap_or(0), store: self.vm_address() },
+            host,
+        });
+        let func_ref = &raw const *record as u64;
+        let ctx = &raw const record.host as u64;
+        self.host_func_refs.push(record);
+        Func { store: self.id, raw: RawFunc { ctx, code: 0, hash, func_ref } }
+    }
+
+    /// The function whose reference record is at `address`; `None` for null.
+    pub(crate) fn func_at(&self, address: u64) -> Option<Func> {
+        if address == 0 {
+            return None;
+        }
+        // SAFETY: the file's contract: compiled code holds addresses of live records only.
+        let record = unsafe { VmPtr::<VmFuncRef>::new(address) }.read();
+        let ctx = address.wrapping_add_signed(record.ctx_delta.into());
+        let code = match record.code_offset {
+            // Host functions only: no code is at the very start of the module data.
+            0 => 0,
+            offset => {
+                // SAFETY: a callee prefix lies below every context.
+                let prefix = unsafe { VmPtr::<VmCalleePrefix>::new(ctx - PREFIX_BYTES) }.read();
+                prefix.code_base.wrapping_add_signed(offset.into())
+            }
+        };
+        let raw = RawFunc { ctx, code, hash: record.type_hash, func_ref: address };
+        Some(Func { store: self.id, raw })
+    }
+
+    /// Address of the function's reference record.
+    ///
+    /// # Panics
+    /// If the function belongs to another store.
+    pub(crate) fn func_ref(&mut self, func: &Func) -> u64 {
+        self.check(func.store);
+        let raw = func.raw;
+        if raw.func_ref != 0 {
+            return raw.func_ref;
+        }
+        if let Some(&address) = self.bridges.get(&(raw.ctx, raw.code)) {
+            return address;
+        }
+        let func = if raw.code == 0 {
+            self.add_host_record(raw.hash, host_record(&raw))
+        } else {
+            // The bridge does not look at the host's data, so any type will do for it.
+            self.add_host_func(Arc::new(HostFunc::bridge::<()>(self.func_type(raw.hash), raw)))
+        };
+        self.bridges.insert((raw.ctx, raw.code), func.raw.func_ref);
+        func.raw.func_ref
+    }
+
+    /// What calling a function takes.
+    ///
+    /// # Errors
+    /// If no module of the store has an entry trampoline for its type, which its own module does
+    /// unless the function cannot be reached from outside.
+    pub(crate) fn callee(&self, raw: &RawFunc) -> Result<Callee> {
+        if raw.code == 0 {
+            return Ok(Callee { ctx: raw.ctx, code: 0, entry: 0 });
+        }
+        let entry = self.modules.iter().find_map(|module| module.entry_trampoline(raw.hash));
+        let entry = entry.ok_or_else(|| {
+            anyhow!("no entry trampoline for function type {}", self.func_type(raw.hash))
+        })?;
+        Ok(Callee { ctx: raw.ctx, code: raw.code, entry })
+    }
+
+    // Memories, tables, globals.
+
+    pub(crate) fn memory(&self, index: u32) -> &MemoryData {
+        &self.memories[index as usize]
+    }
+
+    pub(crate) fn push_memory(&mut self, data: MemoryData) -> Memory {
+        self.memories.push(data);
+        Memory { store: self.id, index: self.memories.len() as u32 - 1 }
+    }
+
+    pub(crate) fn table(&self, index: u32) -> &TableData {
+        &self.tables[index as usize]
+    }
+
+    pub(crate) fn table_mut(&mut self, index: u32) -> &mut TableData {
+        &mut self.tables[index as usize]
+    }
+
+    pub(crate) fn push_table(&mut self, data: TableData) -> Table {
+        self.tables.push(data);
+        Table { store: self.id, index: self.tables.len() as u32 - 1 }
+    }
+
+    /// A definition for a memory of the host's.
+    pub(crate) fn add_memory_definition(&mut self) -> VmPtr<VmMemoryDefinition> {
+        add(&mut self.memory_definitions)
+    }
+
+    /// A definition for a table of the host's.
+    pub(crate) fn add_table_definition(&mut self) -> VmPtr<VmTableDefinition> {
+        add(&mut self.table_definitions)
+    }
+
+    /// A slot for a global of the host's.
+    pub(crate) fn add_global(&mut self) -> VmPtr<u64> {
+        let slot = add(&mut self.globals);
+        // SAFETY: the slot's first half.
+        unsafe { VmPtr::new(slot.address()) }
+    }
+
+    // Instances.
+
+    /// Number of the instance with context `ctx`; `None` for 0.
+    pub(crate) fn instance_of(&self, ctx: u64) -> Option<u32> {
+        if ctx == 0 {
+            return None;
+        }
+        // SAFETY: contexts in records are those of this store's instances.
+        Some(unsafe { vmctx::instance_number(ctx) } as u32)
+    }
+
+    /// The export `name` of an instance.
+    pub(crate) fn export(&self, instance: u32, name: &str) -> Option<Extern> {
+        let data = self.instances[instance as usize].module.data();
+        let (_, export) = data.export(name)?;
+        let kind = ExternKind::from_u32(export.kind).expect("checked export kind");
+        Some(self.item(instance, kind, export.index))
+    }
+
+    // Failure.
+
+    /// Records a host function's error, for the entry trampoline's return.
+    #[cold]
+    pub(crate) fn record_error(&mut self, error: Error) {
+        let error = match backtrace::capture(self) {
+            Some(backtrace) if error.downcast_ref::<crate::WasmBacktrace>().is_none() => {
+                error.context(backtrace)
+            }
+            _ => error,
+        };
+        self.raised = Some(Box::new(Raised::Error(error)));
+    }
+
+    /// Records a host function's panic, for the entry trampoline's return.
+    #[cold]
+    pub(crate) fn record_panic(&mut self, panic: Box<dyn Any + Send>) {
+        self.raised = Some(Box::new(Raised::Panic(PanicBox::new(panic))));
+    }
+}
+
+const PREFIX_BYTES: u64 = size_of::<VmCalleePrefix>() as u64;
+
+#[allow(clippy::vec_box, reason = "compiled code holds the addresses")]
+fn add<R: Copy + Default>(records: &mut Vec<Box<R>>) -> VmPtr<R> {
+    records.push(Box::default());
+    let record = records.last_mut().expect("just added");
+    // SAFETY: the box is never freed or borrowed before the store is dropped.
+    unsafe { VmPtr::new(&raw mut **record as u64) }
+}

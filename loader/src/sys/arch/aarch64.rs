@@ -1,0 +1,53 @@
+//! 64-bit Arm.
+//!
+//! # Safety
+//!
+//! As in `x86_64.rs`.
+#![allow(unsafe_code, reason = "assembly, and signal contexts")]
+
+use std::arch::naked_asm;
+
+use aotc_abi::vmctx::{VmStoreCtx, store};
+
+use super::Registers;
+
+/// Resumes at the handler of the innermost entry, with both payload registers 0.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn raise(store: *mut VmStoreCtx) -> ! {
+    naked_asm!(
+        "ldr x9, [x0, {handler}]",
+        "ldr x10, [x0, {sp}]",
+        "ldr x29, [x0, {fp}]",
+        "mov sp, x10",
+        "mov x0, #0",
+        "mov x1, #0",
+        "br x9",
+        handler = const store::ENTRY_HANDLER.offset,
+        sp = const store::ENTRY_SP.offset,
+        fp = const store::ENTRY_FP.offset,
+    )
+}
+
+/// The interrupted thread's registers.
+///
+/// # Safety
+/// `context` is what the kernel gave to the running signal handler.
+pub(in crate::sys) unsafe fn registers(context: *const libc::ucontext_t) -> Registers {
+    // SAFETY: the caller's promise.
+    let machine = unsafe { &(*context).uc_mcontext };
+    Registers { pc: machine.pc, sp: machine.sp, fp: machine.regs[29] }
+}
+
+/// Makes the thread go on at `registers`, with both payload registers 0, when the handler returns.
+///
+/// # Safety
+/// `context` is what the kernel gave to the running signal handler, and the thread can go on there.
+pub(in crate::sys) unsafe fn resume_at(context: *mut libc::ucontext_t, registers: Registers) {
+    // SAFETY: the caller's promise.
+    let machine = unsafe { &mut (*context).uc_mcontext };
+    machine.pc = registers.pc;
+    machine.sp = registers.sp;
+    machine.regs[29] = registers.fp;
+    machine.regs[0] = 0;
+    machine.regs[1] = 0;
+}

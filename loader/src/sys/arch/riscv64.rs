@@ -1,0 +1,59 @@
+//! 64-bit RISC-V.
+//!
+//! # Safety
+//!
+//! As in `x86_64.rs`.
+#![allow(unsafe_code, reason = "assembly, and signal contexts")]
+
+use std::arch::naked_asm;
+
+use aotc_abi::vmctx::{VmStoreCtx, store};
+
+use super::Registers;
+
+/// Places in the kernel's general registers; place 0 holds the program counter.
+const PC: usize = 0;
+const SP: usize = 2;
+const S0: usize = 8;
+const A0: usize = 10;
+const A1: usize = 11;
+
+/// Resumes at the handler of the innermost entry, with both payload registers 0.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn raise(store: *mut VmStoreCtx) -> ! {
+    naked_asm!(
+        "ld t0, {handler}(a0)",
+        "ld sp, {sp}(a0)",
+        "ld s0, {fp}(a0)",
+        "li a0, 0",
+        "li a1, 0",
+        "jr t0",
+        handler = const store::ENTRY_HANDLER.offset,
+        sp = const store::ENTRY_SP.offset,
+        fp = const store::ENTRY_FP.offset,
+    )
+}
+
+/// The interrupted thread's registers.
+///
+/// # Safety
+/// `context` is what the kernel gave to the running signal handler.
+pub(in crate::sys) unsafe fn registers(context: *const libc::ucontext_t) -> Registers {
+    // SAFETY: the caller's promise.
+    let gregs = unsafe { &(*context).uc_mcontext.__gregs };
+    Registers { pc: gregs[PC], sp: gregs[SP], fp: gregs[S0] }
+}
+
+/// Makes the thread go on at `registers`, with both payload registers 0, when the handler returns.
+///
+/// # Safety
+/// `context` is what the kernel gave to the running signal handler, and the thread can go on there.
+pub(in crate::sys) unsafe fn resume_at(context: *mut libc::ucontext_t, registers: Registers) {
+    // SAFETY: the caller's promise.
+    let gregs = unsafe { &mut (*context).uc_mcontext.__gregs };
+    gregs[PC] = registers.pc;
+    gregs[SP] = registers.sp;
+    gregs[S0] = registers.fp;
+    gregs[A0] = 0;
+    gregs[A1] = 0;
+}

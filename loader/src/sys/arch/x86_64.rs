@@ -1,0 +1,58 @@
+//! x86-64.
+//!
+//! # Safety
+//!
+//! [`raise`] is only called by trampolines of compiled code, when an entry is active: then the entry fields of
+//! the store lead to a frame that is still on the stack. [`registers`] and [`resume_at`] are called with the
+//! context that the kernel gave to a signal handler.
+#![allow(unsafe_code, reason = "assembly, and signal contexts")]
+
+use std::arch::naked_asm;
+
+use aotc_abi::vmctx::{VmStoreCtx, store};
+
+use super::Registers;
+
+/// Resumes at the handler of the innermost entry, with both payload registers 0.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn raise(store: *mut VmStoreCtx) -> ! {
+    naked_asm!(
+        "mov rcx, [rdi + {handler}]",
+        "mov rsp, [rdi + {sp}]",
+        "mov rbp, [rdi + {fp}]",
+        "xor eax, eax",
+        "xor edx, edx",
+        "jmp rcx",
+        handler = const store::ENTRY_HANDLER.offset,
+        sp = const store::ENTRY_SP.offset,
+        fp = const store::ENTRY_FP.offset,
+    )
+}
+
+/// The interrupted thread's registers.
+///
+/// # Safety
+/// `context` is what the kernel gave to the running signal handler.
+pub(in crate::sys) unsafe fn registers(context: *const libc::ucontext_t) -> Registers {
+    // SAFETY: the caller's promise.
+    let gregs = unsafe { &(*context).uc_mcontext.gregs };
+    Registers {
+        pc: gregs[libc::REG_RIP as usize] as u64,
+        sp: gregs[libc::REG_RSP as usize] as u64,
+        fp: gregs[libc::REG_RBP as usize] as u64,
+    }
+}
+
+/// Makes the thread go on at `registers`, with both payload registers 0, when the handler returns.
+///
+/// # Safety
+/// `context` is what the kernel gave to the running signal handler, and the thread can go on there.
+pub(in crate::sys) unsafe fn resume_at(context: *mut libc::ucontext_t, registers: Registers) {
+    // SAFETY: the caller's promise.
+    let gregs = unsafe { &mut (*context).uc_mcontext.gregs };
+    gregs[libc::REG_RIP as usize] = registers.pc as i64;
+    gregs[libc::REG_RSP as usize] = registers.sp as i64;
+    gregs[libc::REG_RBP as usize] = registers.fp as i64;
+    gregs[libc::REG_RAX as usize] = 0;
+    gregs[libc::REG_RDX as usize] = 0;
+}

@@ -1,0 +1,178 @@
+//! Address space: reservations for instances and memories, and mapped artifacts.
+//!
+//! # Safety
+//!
+//! A [`Reservation`] owns its addresses from `new` to `drop`; what is mapped or protected in it lies inside, which is
+//! asserted. A [`FileMapping`] is read-only or read-and-execute from the start and never changes. Whoever keeps an
+//! address keeps the owner.
+#![allow(unsafe_code, reason = "mappings")]
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::ptr;
+
+use anyhow::Result;
+use rustix::mm::{self, MapFlags, MprotectFlags, ProtFlags};
+
+use crate::error::LoadError;
+
+/// The host's page size, in bytes.
+pub(crate) fn page_bytes() -> u64 {
+    rustix::param::page_size() as u64
+}
+
+/// What may be done with pages. None is ever executable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing.
+    None,
+    /// Reading and writing.
+    ReadWrite,
+}
+
+/// Reserved addresses; inaccessible at first.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    base: u64,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Reserves `bytes`, a multiple of the page size.
+    pub(crate) fn new(bytes: u64) -> Result<Self> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: a new mapping, at an address of the kernel's choice.
+        let base =
+            unsafe { mm::mmap_anonymous(ptr::null_mut(), bytes as usize, ProtFlags::empty(), flags) };
+        let base = base.map_err(io::Error::from).map_err(LoadError::os("reserve addresses"))?;
+        Ok(Self { base: base as u64, bytes })
+    }
+
+    /// The first address.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Sets what may be done with `bytes` from `offset`.
+    pub(crate) fn protect(&self, offset: u64, bytes: u64, access: Access) -> Result<()> {
+        self.assert_inside(offset, bytes);
+        // SAFETY: inside this reservation.
+        unsafe { Self::protect_at(self.base + offset, bytes, access) }
+            .map_err(LoadError::os("change the protection of memory"))?;
+        Ok(())
+    }
+
+    /// Sets what may be done with `bytes` from `address`.
+    ///
+    /// # Safety
+    /// They lie inside a reservation, and no Rust reference leads there.
+    pub(crate) unsafe fn protect_at(address: u64, bytes: u64, access: Access) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let flags = match access {
+            Access::None => MprotectFlags::empty(),
+            Access::ReadWrite => MprotectFlags::READ | MprotectFlags::WRITE,
+        };
+        // SAFETY: the caller's promise.
+        Ok(unsafe { mm::mprotect(address as *mut c_void, bytes as usize, flags) }?)
+    }
+
+    /// Maps `bytes` of `file` from `file_offset` at `offset`, copy-on-write, readable and writable.
+    pub(crate) fn map_private(
+        &self,
+        offset: u64,
+        bytes: u64,
+        file: BorrowedFd<'_>,
+        file_offset: u64,
+    ) -> Result<()> {
+        self.assert_inside(offset, bytes);
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        let address = (self.base + offset) as *mut c_void;
+        // SAFETY: inside this reservation, which nobody refers to yet.
+        unsafe { mm::mmap(address, bytes as usize, protection, flags, file, file_offset) }
+            .map_err(io::Error::from)
+            .map_err(LoadError::os("map an instance's image"))?;
+        Ok(())
+    }
+
+    /// Forgets what was written to `bytes` from `offset`: mapped files show their contents again, other pages zeros.
+    pub(crate) fn forget(&self, offset: u64, bytes: u64) -> io::Result<()> {
+        self.assert_inside(offset, bytes);
+        if bytes == 0 {
+            return Ok(());
+        }
+        let address = (self.base + offset) as *mut c_void;
+        // SAFETY: inside this reservation; only integers are kept there.
+        Ok(unsafe { mm::madvise(address, bytes as usize, mm::Advice::LinuxDontNeed) }?)
+    }
+
+    fn assert_inside(&self, offset: u64, bytes: u64) {
+        let end = offset.checked_add(bytes);
+        assert!(end.is_some_and(|end| end <= self.bytes), "range outside its reservation");
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // SAFETY: this owns the addresses; failing to give them back leaks them.
+        let _ = unsafe { mm::munmap(self.base as *mut c_void, self.bytes as usize) };
+    }
+}
+
+/// A file's contents, readable, part of them also executable.
+#[derive(Debug)]
+pub(crate) struct FileMapping {
+    base: u64,
+    bytes: u64,
+}
+
+impl FileMapping {
+    /// Maps the first `bytes` of `file`, readable.
+    pub(crate) fn new(file: BorrowedFd<'_>, bytes: u64) -> Result<Self> {
+        let flags = MapFlags::PRIVATE;
+        // SAFETY: a new mapping, at an address of the kernel's choice.
+        let base = unsafe {
+            mm::mmap(ptr::null_mut(), bytes as usize, ProtFlags::READ, flags, file, 0)
+        };
+        let base = base.map_err(io::Error::from).map_err(LoadError::os("map the artifact"))?;
+        Ok(Self { base: base as u64, bytes })
+    }
+
+    /// Maps `bytes` of the same file from `offset` again in their place, readable and executable.
+    pub(crate) fn map_code(&self, file: BorrowedFd<'_>, offset: u64, bytes: u64) -> Result<()> {
+        let end = offset.checked_add(bytes);
+        assert!(end.is_some_and(|end| end <= self.bytes.next_multiple_of(page_bytes())));
+        let protection = ProtFlags::READ | ProtFlags::EXEC;
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        let address = (self.base + offset) as *mut c_void;
+        // SAFETY: inside this mapping, over pages with the same contents.
+        unsafe { mm::mmap(address, bytes as usize, protection, flags, file, offset) }
+            .map_err(io::Error::from)
+            .map_err(LoadError::os("map the artifact's code as executable"))?;
+        Ok(())
+    }
+
+    /// The first address.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The contents. They stay mapped as long as `self`, whatever 'a says.
+    ///
+    /// # Safety
+    /// `self` outlives 'a, and nobody writes to the file.
+    pub(crate) unsafe fn contents<'a>(&self) -> &'a [u8] {
+        // SAFETY: readable bytes; the caller promises the rest.
+        unsafe { std::slice::from_raw_parts(self.base as *const u8, self.bytes as usize) }
+    }
+}
+
+impl Drop for FileMapping {
+    fn drop(&mut self) {
+        // SAFETY: this owns the addresses; failing to give them back leaks them.
+        let _ = unsafe { mm::munmap(self.base as *mut c_void, self.bytes as usize) };
+    }
+}

@@ -1,0 +1,20 @@
+//! The only folder that knows the operating system and the processor. A port edits this folder.
+//!
+//! | file | what it gives |
+//! |---|---|
+//! | `mapping.rs` | reserved addresses, files mapped, pages given and taken back |
+//! | `file.rs` | opening files, sealed files in memory |
+//! | `thread.rs` | per thread: activations of wasm, stack limit, alternate stack, recorded frames |
+//! | `signals.rs` | faults of compiled code become traps |
+//! | `arch/*.rs` | per processor: raise, registers of an interrupted thread |
+
+mod arch;
+mod file;
+mod mapping;
+mod signals;
+pub(crate) mod thread;
+
+pub(crate) use arch::raise_address;
+pub(crate) use file::{open, sealed_memory_file};
+pub(crate) use mapping::{Access, FileMapping, Reservation, page_bytes};
+pub(crate) use signals::install_handlers;

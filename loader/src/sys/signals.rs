@@ -1,0 +1,143 @@
+//! Faults of compiled code become traps; all others go to whoever handled them before.
+//!
+//! The handler takes a fault for its own if compiled code is active on the thread and the program
+//! counter lies in the code of a registered module. Then it records the trap and the frames, and makes the
+//! thread go on at the innermost entry trampoline's handler. It allocates nothing and takes no lock.
+//!
+//! # Safety
+//!
+//! Handlers are installed once and stay. The kernel calls [`handle`] with valid arguments. What it
+//! reads is the thread's record, its activations, and the registry of modules, which can be read at any time.
+#![allow(unsafe_code, reason = "signal handlers")]
+
+use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::OnceLock;
+
+use aotc_abi::trap::TrapKind;
+
+use super::arch::{self, Registers};
+use super::thread;
+use crate::module::registry;
+
+/// The signals by which compiled code faults.
+const SIGNALS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+
+/// Who handled [`SIGNALS`] before.
+static PREVIOUS: OnceLock<[libc::sigaction; SIGNALS.len()]> = OnceLock::new();
+
+/// Installs the handlers, once per process.
+pub(crate) fn install_handlers() {
+    PREVIOUS.get_or_init(|| {
+        // Who handled the signals is asked for first, so that it is known when the first fault arrives.
+        let previous = SIGNALS.map(|signal| {
+            let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
+            // SAFETY: only asks.
+            unsafe {
+                let status = libc::sigaction(signal, ptr::null(), previous.as_mut_ptr());
+                assert_eq!(status, 0, "sigaction of a valid signal");
+                previous.assume_init()
+            }
+        });
+        previous
+    });
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(|| {
+        for signal in SIGNALS {
+            // SAFETY: a valid action; the handler is safe to run at any time.
+            unsafe {
+                let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+                let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = handle;
+                action.sa_sigaction = handler as usize;
+                // Not deferred: a fault in the handler must not hang.
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+                libc::sigemptyset(&mut action.sa_mask);
+                let status = libc::sigaction(signal, &action, ptr::null_mut());
+                assert_eq!(status, 0, "sigaction of a valid signal");
+            }
+        }
+    });
+}
+
+extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: the kernel's arguments.
+    unsafe {
+        if !take(signal, info, context.cast()) {
+            pass_on(signal, info, context);
+        }
+    }
+}
+
+/// Turns the fault into a trap. Whether it is one.
+///
+/// # Safety
+/// The arguments are the kernel's.
+unsafe fn take(
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::ucontext_t,
+) -> bool {
+    let Some(vm) = thread::current_store() else { return false };
+    // SAFETY: the kernel's context.
+    let Registers { pc, sp, fp } = unsafe { arch::registers(context) };
+    let Some(site) = registry::find_trap(pc) else { return false };
+    let kind = match site {
+        Some(kind) => kind,
+        None if signal == libc::SIGSEGV || signal == libc::SIGBUS => {
+            // SAFETY: the kernel's record of a fault, which has an address.
+            let address = unsafe { (*info).si_addr() } as u64;
+            if thread::is_stack_end(address, sp) {
+                TrapKind::StackOverflow
+            } else {
+                TrapKind::MemoryOutOfBounds
+            }
+        }
+        None => return false,
+    };
+    thread::record_trap(kind);
+    // SAFETY: the program counter is in compiled code, so this thread is inside its innermost activation, whose entry
+    // trampoline filled the store's entry fields and is still on the stack.
+    unsafe {
+        thread::record_frames_at(pc, fp);
+        let entry = &*vm;
+        let registers =
+            Registers { pc: entry.entry_handler, sp: entry.entry_sp, fp: entry.entry_fp };
+        arch::resume_at(context, registers);
+    }
+    true
+}
+
+/// Gives a fault that is not ours to whoever handled it before.
+///
+/// # Safety
+/// The arguments are the kernel's.
+unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let place = SIGNALS.iter().position(|&known| known == signal);
+    let previous = PREVIOUS.get().zip(place).map(|(previous, place)| &previous[place]);
+    // SAFETY: the previous action's own function, called as its flags say.
+    unsafe {
+        match previous {
+            Some(action)
+                if action.sa_sigaction != libc::SIG_DFL
+                    && action.sa_sigaction != libc::SIG_IGN =>
+            {
+                if action.sa_flags & libc::SA_SIGINFO != 0 {
+                    let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
+                        std::mem::transmute(action.sa_sigaction);
+                    function(signal, info, context);
+                } else {
+                    let function: extern "C" fn(c_int) = std::mem::transmute(action.sa_sigaction);
+                    function(signal);
+                }
+            }
+            // A fault cannot be ignored. With the default action in place the instruction faults again, and the
+            // process ends as it would have without this handler.
+            _ => {
+                let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
+                action.sa_sigaction = libc::SIG_DFL;
+                libc::sigaction(signal, &action, ptr::null_mut());
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! What the loader keeps per thread: which activations of compiled code are on the stack, how deep it may go,
+//! and what the signal handler recorded.
+//!
+//! # Safety
+//!
+//! The record is only touched by its thread, and by the signal handler on that thread. It has no
+//! destructor and needs no initialisation, so that the handler can use it at any time. An [`Activation`] stays in
+//! its place on the stack from `enter` to `leave`, and they nest. Frames are walked between a frame pointer
+//! of compiled code and that of the entry trampoline, and only upwards.
+#![allow(unsafe_code, reason = "stacks and frame pointers")]
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+use aotc_abi::trap::TrapKind;
+use aotc_abi::vmctx::VmStoreCtx;
+
+use super::mapping::page_bytes;
+
+/// Stack that must be left for the host when wasm calls it, in bytes.
+const HOST_STACK_BYTES: u64 = 128 << 10;
+/// Size of the stack for signal handlers, in bytes.
+const SIGNAL_STACK_BYTES: usize = 64 << 10;
+/// Most frames that are recorded.
+const FRAMES_MAX: usize = 64;
+
+struct Thread {
+    activation: Cell<*const Activation>,
+    /// What [`VmStoreCtx::stack_limit`] is on this thread; 0 until it is known.
+    stack_limit: Cell<u64>,
+    /// Lowest address of the stack, above its guard.
+    stack_low: Cell<u64>,
+    /// The trap that the signal handler recorded, or 0.
+    trap: Cell<u8>,
+    frame_count: Cell<usize>,
+    frames: [Cell<u64>; FRAMES_MAX],
+}
+
+thread_local! {
+    static THREAD: Thread = const {
+        Thread {
+            activation: Cell::new(ptr::null()),
+            stack_limit: Cell::new(0),
+            stack_low: Cell::new(0),
+            trap: Cell::new(0),
+            frame_count: Cell::new(0),
+            frames: [const { Cell::new(0) }; FRAMES_MAX],
+        }
+    };
+    static SIGNAL_STACK: RefCell<Option<SignalStack>> = const { RefCell::new(None) };
+}
+
+/// An entry into compiled code, on the stack of its thread.
+pub(crate) struct Activation {
+    previous: *const Activation,
+    vm: *mut VmStoreCtx,
+    /// The store's fields as they were before.
+    saved: VmStoreCtx,
+}
+
+impl Activation {
+    /// An activation of the store at `vm`, not entered yet.
+    #[inline]
+    pub(crate) fn new(vm: *mut VmStoreCtx) -> Self {
+        // SAFETY: the caller has the store.
+        Self { previous: ptr::null(), vm, saved: unsafe { vm.read() } }
+    }
+
+    /// Makes this the thread's innermost activation.
+    ///
+    /// # Safety
+    /// It is not moved until [`Activation::leave`], which is called before anything else is left.
+    #[inline]
+    pub(crate) unsafe fn enter(&mut self) {
+        THREAD.with(|thread| {
+            self.previous = thread.activation.replace(self);
+            let mut limit = thread.stack_limit.get();
+            if limit == 0 {
+                limit = prepare(thread);
+            }
+            // SAFETY: the store is borrowed by the caller.
+            unsafe { (*self.vm).stack_limit = limit };
+        });
+    }
+
+    /// Makes the activation before this one the innermost again.
+    #[inline]
+    pub(crate) fn leave(&mut self) {
+        THREAD.with(|thread| thread.activation.set(self.previous));
+        // SAFETY: the store is borrowed by the caller.
+        let vm = unsafe { &mut *self.vm };
+        vm.entry_sp = self.saved.entry_sp;
+        vm.entry_fp = self.saved.entry_fp;
+        vm.entry_handler = self.saved.entry_handler;
+        vm.exit_fp = self.saved.exit_fp;
+        vm.exit_pc = self.saved.exit_pc;
+    }
+}
+
+/// The store of the thread's innermost activation.
+pub(super) fn current_store() -> Option<*mut VmStoreCtx> {
+    THREAD.with(|thread| {
+        let activation = thread.activation.get();
+        // SAFETY: the innermost activation is on the stack.
+        (!activation.is_null()).then(|| unsafe { (*activation).vm })
+    })
+}
+
+/// Whether `address` is where a stack ends that has `sp` as its pointer.
+pub(super) fn is_stack_end(address: u64, sp: u64) -> bool {
+    const NEAR_BYTES: u64 = 64 << 10;
+    THREAD.with(|thread| {
+        let low = thread.stack_low.get();
+        let in_guard = address >= low.saturating_sub(1 << 20) && address < low + page_bytes();
+        in_guard || address.abs_diff(sp) < NEAR_BYTES
+    })
+}
+
+/// Records a trap for [`take_trap`].
+pub(super) fn record_trap(kind: TrapKind) {
+    THREAD.with(|thread| thread.trap.set(kind as u8));
+}
+
+/// The trap that the signal handler recorded.
+pub(crate) fn take_trap() -> Option<TrapKind> {
+    TrapKind::from_u8(THREAD.with(|thread| thread.trap.take()))
+}
+
+/// Records the frames of the store at `vm`, from an interrupted one on.
+///
+/// # Safety
+/// `pc` and `fp` are those of compiled code that runs in the innermost activation.
+pub(super) unsafe fn record_frames_at(pc: u64, fp: u64) {
+    THREAD.with(|thread| {
+        thread.frame_count.set(0);
+        let activation = thread.activation.get();
+        // SAFETY: the caller's promise.
+        unsafe { record_activations(thread, activation, pc, fp) };
+    });
+}
+
+/// Records the frames of the store at `vm`, from its last exit on. None if it has no activation.
+pub(crate) fn record_frames_at_exit(vm: *mut VmStoreCtx) {
+    THREAD.with(|thread| {
+        thread.frame_count.set(0);
+        let activation = of_store(thread.activation.get(), vm);
+        if activation.is_null() {
+            return;
+        }
+        // SAFETY: the store is borrowed by the caller; an activation that is on the stack has been
+        // left through an exit trampoline, since the host is running.
+        unsafe {
+            let VmStoreCtx { exit_pc, exit_fp, .. } = vm.read();
+            if exit_fp != 0 {
+                record_activations(thread, activation, exit_pc, (exit_fp as *const u64).read());
+            }
+        }
+    });
+}
+
+/// Calls `f` with the recorded frames' program counters, innermost first.
+pub(crate) fn with_frames<R>(f: impl FnOnce(&[u64]) -> R) -> R {
+    let (frames, count) = THREAD.with(|thread| {
+        let count = thread.frame_count.get();
+        (std::array::from_fn::<u64, FRAMES_MAX, _>(|index| thread.frames[index].get()), count)
+    });
+    f(&frames[..count])
+}
+
+fn of_store(mut activation: *const Activation, vm: *mut VmStoreCtx) -> *const Activation {
+    // SAFETY: activations on the stack, linked to older ones.
+    while let Some(current) = unsafe { activation.as_ref() } {
+        if current.vm == vm {
+            break;
+        }
+        activation = current.previous;
+    }
+    activation
+}
+
+/// # Safety
+/// `activation` is on the stack; `pc` and `fp` are of the youngest frame of compiled code in it.
+unsafe fn record_activations(thread: &Thread, activation: *const Activation, pc: u64, fp: u64) {
+    // SAFETY: activations on the stack. What each saved are the store's fields for the one before it.
+    unsafe {
+        let mut activation = activation;
+        let mut entry_fp = (*(*activation).vm).entry_fp;
+        let (mut pc, mut fp) = (pc, fp);
+        loop {
+            walk(thread, pc, fp, entry_fp);
+            let Activation { previous, vm, saved } = &*activation;
+            activation = of_store(*previous, *vm);
+            if activation.is_null() || saved.exit_fp == 0 {
+                return;
+            }
+            entry_fp = saved.entry_fp;
+            pc = saved.exit_pc;
+            fp = (saved.exit_fp as *const u64).read();
+        }
+    }
+}
+
+/// Records the frame at `pc` and its callers up to the entry trampoline's.
+///
+/// ```text
+///   fp + 8 (one word)   return address, in the caller
+///   fp                  the caller's frame pointer
+/// ```
+///
+/// # Safety
+/// `fp` is a frame pointer of compiled code whose entry trampoline's is `entry_fp`.
+unsafe fn walk(thread: &Thread, mut pc: u64, mut fp: u64, entry_fp: u64) {
+    loop {
+        let count = thread.frame_count.get();
+        if count == FRAMES_MAX {
+            return;
+        }
+        thread.frames[count].set(pc);
+        thread.frame_count.set(count + 1);
+        if fp >= entry_fp || !fp.is_multiple_of(8) {
+            return;
+        }
+        // SAFETY: a frame between the innermost and the entry's, on the stack.
+        let (caller_fp, return_address) =
+            unsafe { ((fp as *const u64).read(), (fp as *const u64).add(1).read()) };
+        if caller_fp >= entry_fp || caller_fp <= fp {
+            return;
+        }
+        (pc, fp) = (return_address, caller_fp);
+    }
+}
+
+/// Finds out the stack's limits and sees to a stack for signal handlers. Gives the limit.
+#[cold]
+fn prepare(thread: &Thread) -> u64 {
+    let low = stack_low();
+    thread.stack_low.set(low);
+    thread.stack_limit.set(low + HOST_STACK_BYTES);
+    SIGNAL_STACK.with(|stack| {
+        let mut stack = stack.borrow_mut();
+        if stack.is_none() {
+            *stack = SignalStack::install();
+        }
+    });
+    thread.stack_limit.get()
+}
+
+/// Lowest address of this thread's stack, above its guard.
+fn stack_low() -> u64 {
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: plain calls; the attributes are initialised if the first succeeds, and destroyed.
+    unsafe {
+        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) == 0 {
+            let (mut address, mut bytes, mut guard) = (ptr::null_mut(), 0, 0);
+            libc::pthread_attr_getstack(attributes.as_ptr(), &mut address, &mut bytes);
+            libc::pthread_attr_getguardsize(attributes.as_ptr(), &mut guard);
+            libc::pthread_attr_destroy(attributes.as_mut_ptr());
+            return address as u64 + guard as u64;
+        }
+    }
+    // Without /proc, where the main thread's stack is looked up: from here, as much as may be used.
+    let here = &raw const attributes as u64;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Stack);
+    const ASSUMED_BYTES: u64 = 8 << 20;
+    here - limit.current.unwrap_or(ASSUMED_BYTES).min(ASSUMED_BYTES) + HOST_STACK_BYTES
+}
+
+/// This thread's stack for signal handlers, if it had none that is large enough.
+struct SignalStack {
+    base: *mut c_void,
+}
+
+impl SignalStack {
+    fn install() -> Option<Self> {
+        // SAFETY: plain calls with valid arguments; the mapping is given to the kernel until drop.
+        unsafe {
+            let mut current = MaybeUninit::<libc::stack_t>::zeroed().assume_init();
+            libc::sigaltstack(ptr::null(), &mut current);
+            if current.ss_flags & libc::SS_DISABLE == 0 && current.ss_size >= SIGNAL_STACK_BYTES {
+                return None;
+            }
+            let base = libc::mmap(
+                ptr::null_mut(),
+                SIGNAL_STACK_BYTES,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            if base == libc::MAP_FAILED {
+                return None;
+            }
+            let stack = libc::stack_t { ss_sp: base, ss_flags: 0, ss_size: SIGNAL_STACK_BYTES };
+            libc::sigaltstack(&stack, ptr::null_mut());
+            Some(Self { base })
+        }
+    }
+}
+
+impl Drop for SignalStack {
+    fn drop(&mut self) {
+        // SAFETY: the stack is taken from the kernel, unless someone put another in its place, before it is
+        // unmapped; the thread is ending and runs no handler on it.
+        unsafe {
+            let mut current = MaybeUninit::<libc::stack_t>::zeroed().assume_init();
+            libc::sigaltstack(ptr::null(), &mut current);
+            if current.ss_sp == self.base {
+                let none = libc::stack_t {
+                    ss_sp: ptr::null_mut(),
+                    ss_flags: libc::SS_DISABLE,
+                    ss_size: 0,
+                };
+                libc::sigaltstack(&none, ptr::null_mut());
+            }
+            libc::munmap(self.base, SIGNAL_STACK_BYTES);
+        }
+        THREAD.with(|thread| thread.stack_limit.set(0));
+    }
+}
