@@ -20,7 +20,7 @@ use ::object::{
 use aotc_abi::symbol::{MODULE_DATA_SECTION, descriptor_symbol};
 use cranelift_codegen::ir::Signature;
 use cranelift_codegen::isa::{self, CallConv, OwnedTargetIsa, TargetIsa};
-use cranelift_module::{FuncId, FuncOrDataId, Linkage, Module, ModuleReloc, default_libcall_names};
+use cranelift_module::{FuncId, FuncOrDataId, Module, ModuleReloc, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
 
 use super::{Parts, internal};

@@ -7,7 +7,7 @@ use ::object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use ::object::{
     Endianness, Object, ObjectSection, ObjectSymbol, RelocationFlags, RelocationTarget, SymbolScope,
 };
-use aotc_abi::index::{DefinedFuncIndex, FuncIndex, TypeIndex};
+use aotc_abi::index::{DefinedFuncIndex, TypeIndex};
 use aotc_abi::meta::{Builder, CodeOrder, ExternKind, ModuleData};
 use aotc_abi::trap::TrapKind;
 use aotc_abi::types::{ValType, func_type_hash};
