@@ -49,8 +49,16 @@ const fn table() -> [Entry; BUILTIN_COUNT] {
         entry(Builtin::MemoryFill, memory_fill as Function3<_, _, _, _>, memory_fill as *const ()),
         entry(Builtin::TableGrow, table_grow as Function3<_, _, _, _>, table_grow as *const ()),
         entry(Builtin::TableFill, table_fill as Function4<_, _, _, _, _>, table_fill as *const ()),
-        entry(Builtin::TableCopy, table_copy as Function5<_, _, _, _, _, _>, table_copy as *const ()),
-        entry(Builtin::TableInit, table_init as Function5<_, _, _, _, _, _>, table_init as *const ()),
+        entry(
+            Builtin::TableCopy,
+            table_copy as Function5<_, _, _, _, _, _>,
+            table_copy as *const (),
+        ),
+        entry(
+            Builtin::TableInit,
+            table_init as Function5<_, _, _, _, _, _>,
+            table_init as *const (),
+        ),
     ]
 }
 
@@ -252,10 +260,7 @@ fn value(old: Option<Option<u64>>) -> i64 {
 ///
 /// # Safety
 /// The file's contract for `ctx`.
-unsafe fn status(
-    ctx: u64,
-    run: impl FnOnce(&mut StoreOpaque, u32) -> Result<(), TrapKind>,
-) -> u32 {
+unsafe fn status(ctx: u64, run: impl FnOnce(&mut StoreOpaque, u32) -> Result<(), TrapKind>) -> u32 {
     // SAFETY: the caller's promise.
     match unsafe { guard(ctx, run) } {
         Some(()) => 0,
@@ -274,7 +279,8 @@ unsafe fn guard<R>(
     // SAFETY: the file's contract: the context's store, which nobody uses now; `StoreOpaque` starts with what
     // the address is that of.
     let (store, instance) = unsafe {
-        let store = (ctx.wrapping_add_signed(STORE.offset.into()) as *const *mut StoreOpaque).read();
+        let store =
+            (ctx.wrapping_add_signed(STORE.offset.into()) as *const *mut StoreOpaque).read();
         (&mut *store, vmctx::instance_number(ctx) as u32)
     };
     match catch_unwind(AssertUnwindSafe(|| run(store, instance))) {

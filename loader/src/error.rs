@@ -200,7 +200,12 @@ impl fmt::Display for TypeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Type { expected, found } if expected.kind() != found.kind() => {
-                write!(f, "expected {} `{expected}`, found {} `{found}`", expected.kind(), found.kind())
+                write!(
+                    f,
+                    "expected {} `{expected}`, found {} `{found}`",
+                    expected.kind(),
+                    found.kind()
+                )
             }
             Self::Type { expected, found } => {
                 write!(f, "expected type `{expected}`, found type `{found}`")

@@ -155,9 +155,8 @@ impl<T: 'static> Linker<T> {
         }
         let instance = self.instantiate(&mut store, module)?;
         if let Some(initialize) = instance.get_func(&mut store, "_initialize") {
-            let initialize = initialize
-                .typed::<(), ()>(&store)
-                .context("calling the `_initialize` function")?;
+            let initialize =
+                initialize.typed::<(), ()>(&store).context("calling the `_initialize` function")?;
             initialize.call(&mut store, ()).context("calling the `_initialize` function")?;
         }
         self.instance(store, name, instance)
@@ -335,9 +334,7 @@ impl<T: 'static> Linker<T> {
                     }
                     definition.item.given(store)
                 }
-                None => {
-                    Given { ty: definition.ty.clone(), guard_bytes: definition.guard_bytes }
-                }
+                None => Given { ty: definition.ty.clone(), guard_bytes: definition.guard_bytes },
             };
             instance::check(module, index, &given)?;
             items.push(definition.item.clone());
@@ -347,7 +344,11 @@ impl<T: 'static> Linker<T> {
 
     fn insert_func(&mut self, module: &str, name: &str, func: HostFunc) -> Result<&mut Self> {
         let ty = func.ty().clone().into();
-        self.insert(module, name, Definition { item: Item::Host(Arc::new(func)), ty, guard_bytes: 0 })
+        self.insert(
+            module,
+            name,
+            Definition { item: Item::Host(Arc::new(func)), ty, guard_bytes: 0 },
+        )
     }
 
     fn insert_item(

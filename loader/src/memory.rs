@@ -12,7 +12,9 @@ use std::fmt;
 use anyhow::{Result, bail};
 use aotc_abi::vmctx::VmMemoryDefinition;
 
-use crate::store::{AsContext, AsContextMut, MemoryData, StoreContext, StoreContextMut, StoreId, StoreOpaque};
+use crate::store::{
+    AsContext, AsContextMut, MemoryData, StoreContext, StoreContextMut, StoreId, StoreOpaque,
+};
 use crate::sys::{Access, Reservation};
 use crate::types::MemoryType;
 use crate::vmctx::VmPtr;
@@ -53,8 +55,12 @@ impl Memory {
     /// If the type is not valid, or there is not enough address space or memory.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
         let store = &mut store.as_context_mut().0.opaque;
-        if ty.minimum() > PAGES_MAX || ty.maximum().is_some_and(|max| max < ty.minimum() || max > PAGES_MAX) {
-            bail!("invalid limits in memory type `{ty}`: at most {PAGES_MAX} pages, minimum at most maximum");
+        if ty.minimum() > PAGES_MAX
+            || ty.maximum().is_some_and(|max| max < ty.minimum() || max > PAGES_MAX)
+        {
+            bail!(
+                "invalid limits in memory type `{ty}`: at most {PAGES_MAX} pages, minimum at most maximum"
+            );
         }
         let definition = store.add_memory_definition();
         store.new_memory(definition, ty.minimum(), ty.max_or_none(), GUARD_BYTES)
@@ -214,7 +220,12 @@ impl StoreOpaque {
         let length_bytes = min_pages * PAGE_BYTES;
         region.protect(0, length_bytes, Access::ReadWrite)?;
         definition.write(VmMemoryDefinition { base: region.base(), length_bytes });
-        Ok(self.push_memory(MemoryData { definition, max_pages, guard_bytes, region: Some(region) }))
+        Ok(self.push_memory(MemoryData {
+            definition,
+            max_pages,
+            guard_bytes,
+            region: Some(region),
+        }))
     }
 }
 

@@ -118,7 +118,10 @@ impl Table {
         store.check(self.store);
         check(&store.table(self.index).element, &value)?;
         let value = value.to_raw(store);
-        store.table(self.index).fill(start, value, length).map_err(|kind| crate::Trap::from(kind).into())
+        store
+            .table(self.index)
+            .fill(start, value, length)
+            .map_err(|kind| crate::Trap::from(kind).into())
     }
 
     /// Copies `length` elements of `from`, which may be the same table.
@@ -138,7 +141,11 @@ impl Table {
         store.check(from.store);
         let (to, from) = (store.table(to.index), store.table(from.index));
         if to.element != from.element {
-            bail!("type mismatch: expected elements of type {}, found {}", to.element, from.element);
+            bail!(
+                "type mismatch: expected elements of type {}, found {}",
+                to.element,
+                from.element
+            );
         }
         to.copy_from(to_start, from, from_start, length)
             .map_err(|kind| crate::Trap::from(kind).into())

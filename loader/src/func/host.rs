@@ -71,8 +71,11 @@ impl HostFunc {
             let ty = &closure_ty;
             let params = ty.params().len();
             let store = &mut caller.store.0.opaque;
-            let mut values: Vec<Val> =
-                ty.params().zip(&*slots).map(|(ty, slot)| Val::from_slot(slot, ty, store)).collect();
+            let mut values: Vec<Val> = ty
+                .params()
+                .zip(&*slots)
+                .map(|(ty, slot)| Val::from_slot(slot, ty, store))
+                .collect();
             values.extend(ty.results().filter_map(|ty| Val::default_for_ty(&ty)));
             let (params, results) = values.split_at_mut(params);
             let ctx = caller.ctx;
@@ -81,7 +84,9 @@ impl HostFunc {
             for ((result, slot), ty) in results.iter().zip(slots).zip(ty.results()) {
                 let found = result.val_type();
                 if found != ty {
-                    bail!("function attempted to return an incompatible value: expected {ty}, found {found}");
+                    bail!(
+                        "function attempted to return an incompatible value: expected {ty}, found {found}"
+                    );
                 }
                 result.to_slot(store, slot);
             }
@@ -143,16 +148,16 @@ where
     // SAFETY: the file's contract: a filled record with its prefix below, whose data is this
     // closure's, and a store of `T` that nothing else uses now.
     let (host, store) = unsafe {
-        let store = host.byte_offset(ctx::STORE.offset as isize).cast::<*mut StoreInner<T>>().read();
+        let store =
+            host.byte_offset(ctx::STORE.offset as isize).cast::<*mut StoreInner<T>>().read();
         (&*host, store)
     };
     // SAFETY: as above; `record` put the closure's address there.
     let typed = unsafe { &*(host.data as *const TypedClosure<T, F>) };
-    // SAFETY: as above; the slots are the callee's alone until it returns.
-    let slots: &mut [VmValue] = if typed.slots == 0 {
-        &mut []
-    } else {
-        unsafe { std::slice::from_raw_parts_mut(values, typed.slots) }
+    let slots: &mut [VmValue] = match typed.slots {
+        0 => &mut [],
+        // SAFETY: as above; the slots are the callee's alone until it returns.
+        count => unsafe { std::slice::from_raw_parts_mut(values, count) },
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: as above.

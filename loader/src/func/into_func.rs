@@ -3,9 +3,9 @@
 use anyhow::Result;
 use aotc_abi::vmctx::VmValue;
 
+use super::Caller;
 use super::host::{HostFunc, TypedClosure};
 use super::typed::sealed::Results;
-use super::Caller;
 use crate::engine::Engine;
 use crate::store::StoreOpaque;
 use crate::types::{FuncType, ValType};
@@ -101,7 +101,7 @@ macro_rules! into_func {
                     let result = self($($name::from_slot(&_slots[$index], _store)),*);
                     result.to_slots(_store, _slots)
                 };
-                let slots = const { if $count > R::COUNT { $count } else { R::COUNT } };
+                let slots = usize::max($count, R::COUNT);
                 HostFunc::typed(ty, TypedClosure::new(slots, closure))
             }
         }
@@ -129,7 +129,7 @@ macro_rules! into_func {
                     );
                     result.to_slots(&mut caller.store.0.opaque, _slots)
                 };
-                let slots = const { if $count > R::COUNT { $count } else { R::COUNT } };
+                let slots = usize::max($count, R::COUNT);
                 HostFunc::typed(ty, TypedClosure::new(slots, closure))
             }
         }

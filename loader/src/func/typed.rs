@@ -151,6 +151,7 @@ macro_rules! tuples {
                 vec![$($name::valtype()),*]
             }
 
+            #[allow(clippy::unused_unit, reason = "the tuple is of any size")]
             #[inline]
             fn from_slots(_slots: &[VmValue], _store: &StoreOpaque) -> Self {
                 ($($name::from_slot(&_slots[$index], _store),)*)

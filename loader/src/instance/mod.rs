@@ -283,7 +283,11 @@ fn fill_tables(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Re
                 };
                 let in_place = elements != 0;
                 definition.write(VmTableDefinition {
-                    base: if in_place { ctx.address().wrapping_add_signed(elements.into()) } else { 0 },
+                    base: if in_place {
+                        ctx.address().wrapping_add_signed(elements.into())
+                    } else {
+                        0
+                    },
                     length: if in_place { min } else { 0 },
                     anchor,
                 });

@@ -46,7 +46,10 @@ pub(super) fn check(header: &ModuleData<'_>) -> Result<(), LoadError> {
         return Err(LoadError::PageSize { found_bytes, host_bytes });
     }
     if fixed.guard_bytes > GUARD_BYTES_MAX || !fixed.guard_bytes.is_multiple_of(found_bytes) {
-        return Err(LoadError::image(format!("it asks for a guard of {} bytes", fixed.guard_bytes)));
+        return Err(LoadError::image(format!(
+            "it asks for a guard of {} bytes",
+            fixed.guard_bytes
+        )));
     }
     Ok(())
 }

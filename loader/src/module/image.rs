@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::Elf;
 use goblin::elf::dynamic::{
     DT_FINI, DT_FINI_ARRAY, DT_INIT, DT_INIT_ARRAY, DT_JMPREL, DT_REL, DT_RELA, DT_TEXTREL,
@@ -13,7 +14,6 @@ use goblin::elf::header::{EM_AARCH64, EM_RISCV, EM_X86_64, ET_DYN};
 use goblin::elf::program_header::{
     PF_R, PF_W, PF_X, PT_DYNAMIC, PT_LOAD, PT_NOTE, PT_TLS, ProgramHeader,
 };
-use goblin::container::{Container, Ctx, Endian};
 
 use crate::error::LoadError;
 use crate::sys;
@@ -50,11 +50,12 @@ pub(super) fn parse(file: &[u8]) -> Result<Layout, LoadError> {
     let mut loaded_end = 0;
     let mut readable = Vec::new();
     for header in &headers {
-        let range = header.p_offset..header
-            .p_offset
-            .checked_add(header.p_filesz)
-            .filter(|&end| end <= file.len() as u64)
-            .ok_or_else(|| LoadError::image("a segment lies outside the file"))?;
+        let range = header.p_offset
+            ..header
+                .p_offset
+                .checked_add(header.p_filesz)
+                .filter(|&end| end <= file.len() as u64)
+                .ok_or_else(|| LoadError::image("a segment lies outside the file"))?;
         match header.p_type {
             PT_LOAD => {
                 check_loaded(header)?;

@@ -115,7 +115,8 @@ impl Module {
     pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Module> {
         // Before anything is copied.
         image::parse(bytes)?;
-        let file = sys::sealed_memory_file(bytes).map_err(LoadError::os("make a file in memory"))?;
+        let file =
+            sys::sealed_memory_file(bytes).map_err(LoadError::os("make a file in memory"))?;
         Self::map(engine, file, bytes.len() as u64)
     }
 
@@ -434,16 +435,14 @@ fn linked_text(bytes: &'static [u8]) -> Result<Range<u64>> {
     let base = bytes.as_ptr() as u64;
     // Before it is known where code may lie, it may lie anywhere.
     let anywhere = i64::from(i32::MIN)..i64::MAX;
-    let data =
-        ModuleData::parse(bytes, anywhere, CodeOrder::Linked).map_err(LoadError::from)?;
-    let ends = data.code_ranges().iter().map(|range| {
+    let data = ModuleData::parse(bytes, anywhere, CodeOrder::Linked).map_err(LoadError::from)?;
+    let (mut first, mut last) = (u64::MAX, 0);
+    for range in data.code_ranges().iter() {
         let start = base.wrapping_add_signed(range.code.into());
-        (start, start + u64::from(range.bytes))
-    });
-    let text = ends.fold(u64::MAX..0, |text, (start, end)| {
-        text.start.min(start)..text.end.max(end)
-    });
-    Ok(if text.is_empty() { 0..0 } else { text })
+        first = first.min(start);
+        last = last.max(start + u64::from(range.bytes));
+    }
+    Ok(first.min(last)..last)
 }
 
 impl fmt::Debug for Module {

@@ -50,9 +50,16 @@ pub(crate) enum TablePlan {
 pub(crate) enum MemoryPlan {
     Imported,
     /// Memory 0 at the context.
-    AtCtx { min: u64, max: u64 },
+    AtCtx {
+        min: u64,
+        max: u64,
+    },
     /// A memory with a reservation of its own.
-    Separate { definition: i32, min: u64, max: u64 },
+    Separate {
+        definition: i32,
+        min: u64,
+        max: u64,
+    },
 }
 
 /// Sizes of an instance's slot, in bytes.
@@ -104,7 +111,8 @@ impl Plan {
     /// The trampolines for the type with this hash.
     pub(crate) fn trampolines(&self, hash: u64) -> Option<Trampolines> {
         let place = self.trampolines.partition_point(|trampolines| trampolines.hash < hash);
-        let same = self.trampolines[place..].iter().take_while(|trampolines| trampolines.hash == hash);
+        let same =
+            self.trampolines[place..].iter().take_while(|trampolines| trampolines.hash == hash);
         // A type may be declared more than once; its trampolines may hang on any of them.
         same.copied().reduce(|a, b| Trampolines {
             hash,

@@ -179,7 +179,8 @@ impl StoreOpaque {
             let funcs = &mut self.host_func_refs;
             self.holes.retain(|&hole| {
                 let func = &mut funcs[hole as usize];
-                func.prefix.code_base = module.exit_trampoline(func.func_ref.type_hash).unwrap_or(0);
+                func.prefix.code_base =
+                    module.exit_trampoline(func.func_ref.type_hash).unwrap_or(0);
                 func.prefix.code_base == 0
             });
         }

@@ -43,8 +43,9 @@ impl Reservation {
     pub(crate) fn new(bytes: u64) -> Result<Self> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: a new mapping, at an address of the kernel's choice.
-        let base =
-            unsafe { mm::mmap_anonymous(ptr::null_mut(), bytes as usize, ProtFlags::empty(), flags) };
+        let base = unsafe {
+            mm::mmap_anonymous(ptr::null_mut(), bytes as usize, ProtFlags::empty(), flags)
+        };
         let base = base.map_err(io::Error::from).map_err(LoadError::os("reserve addresses"))?;
         Ok(Self { base: base as u64, bytes })
     }
@@ -134,9 +135,8 @@ impl FileMapping {
     pub(crate) fn new(file: BorrowedFd<'_>, bytes: u64) -> Result<Self> {
         let flags = MapFlags::PRIVATE;
         // SAFETY: a new mapping, at an address of the kernel's choice.
-        let base = unsafe {
-            mm::mmap(ptr::null_mut(), bytes as usize, ProtFlags::READ, flags, file, 0)
-        };
+        let base =
+            unsafe { mm::mmap(ptr::null_mut(), bytes as usize, ProtFlags::READ, flags, file, 0) };
         let base = base.map_err(io::Error::from).map_err(LoadError::os("map the artifact"))?;
         Ok(Self { base: base as u64, bytes })
     }

@@ -31,7 +31,7 @@ static PREVIOUS: OnceLock<[libc::sigaction; SIGNALS.len()]> = OnceLock::new();
 pub(crate) fn install_handlers() {
     PREVIOUS.get_or_init(|| {
         // Who handled the signals is asked for first, so that it is known when the first fault arrives.
-        let previous = SIGNALS.map(|signal| {
+        SIGNALS.map(|signal| {
             let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
             // SAFETY: only asks.
             unsafe {
@@ -39,8 +39,7 @@ pub(crate) fn install_handlers() {
                 assert_eq!(status, 0, "sigaction of a valid signal");
                 previous.assume_init()
             }
-        });
-        previous
+        })
     });
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(|| {
@@ -73,11 +72,7 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
 ///
 /// # Safety
 /// The arguments are the kernel's.
-unsafe fn take(
-    signal: c_int,
-    info: *mut libc::siginfo_t,
-    context: *mut libc::ucontext_t,
-) -> bool {
+unsafe fn take(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::ucontext_t) -> bool {
     let Some(vm) = thread::current_store() else { return false };
     // SAFETY: the kernel's context.
     let Registers { pc, sp, fp } = unsafe { arch::registers(context) };
@@ -119,8 +114,7 @@ unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_voi
     unsafe {
         match previous {
             Some(action)
-                if action.sa_sigaction != libc::SIG_DFL
-                    && action.sa_sigaction != libc::SIG_IGN =>
+                if action.sa_sigaction != libc::SIG_DFL && action.sa_sigaction != libc::SIG_IGN =>
             {
                 if action.sa_flags & libc::SA_SIGINFO != 0 {
                     let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
