@@ -49,6 +49,8 @@ pub(super) fn parse(file: &[u8]) -> Result<Layout, LoadError> {
     let mut note = None;
     let mut loaded_end = 0;
     let mut readable = Vec::new();
+    let mut writable = None;
+    let mut dynamic = None;
     for header in &headers {
         let range = header.p_offset
             ..header
@@ -63,17 +65,29 @@ pub(super) fn parse(file: &[u8]) -> Result<Layout, LoadError> {
                     return Err(LoadError::image("segments overlap or are not in order"));
                 }
                 loaded_end = range.end;
-                if header.p_flags & PF_X == 0 {
+                if header.p_flags & PF_W != 0 {
+                    if header.p_flags & PF_X != 0 || writable.replace(range).is_some() {
+                        return Err(LoadError::image("writable code, or several writable segments"));
+                    }
+                } else if header.p_flags & PF_X == 0 {
                     readable.push(range);
                 } else if text.replace(range).is_some() {
                     return Err(LoadError::image("more than one executable segment"));
                 }
             }
             PT_NOTE => note = note.or(find_note(slice(file, &range))),
-            PT_DYNAMIC => check_dynamic(slice(file, &range))?,
+            PT_DYNAMIC => {
+                check_dynamic(slice(file, &range))?;
+                dynamic = Some(range);
+            }
             PT_TLS => return Err(LoadError::image("it has thread-local storage")),
             _ => {}
         }
+    }
+    // Old dynamic linkers write to the dynamic section, and only to that; this loader does not map it
+    // writable.
+    if writable.is_some() && writable != dynamic {
+        return Err(LoadError::image("a segment is writable that is not the dynamic section"));
     }
     let text = text.ok_or_else(|| LoadError::image("no executable segment"))?;
     if !text.start.is_multiple_of(sys::page_bytes()) {
@@ -124,9 +138,6 @@ fn program_headers(file: &[u8]) -> Result<Vec<ProgramHeader>, LoadError> {
 }
 
 fn check_loaded(header: &ProgramHeader) -> Result<(), LoadError> {
-    if header.p_flags & PF_W != 0 {
-        return Err(LoadError::image("a segment is writable"));
-    }
     if header.p_flags & PF_R == 0 {
         return Err(LoadError::image("a segment is not readable"));
     }
