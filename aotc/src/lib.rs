@@ -8,9 +8,12 @@
 //! borrow. The artifact's form is defined by the crate `aotc-abi`.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cli")]
+pub mod cli;
 mod codegen;
 mod emit;
 mod error;
+mod inspect;
 mod options;
 mod parallel;
 mod parse;
@@ -18,6 +21,7 @@ mod plan;
 mod translate;
 
 pub use error::Error;
+pub use inspect::{CodeSize, ExportItem, ImportItem, InspectError, Inspection, PartSize, inspect};
 pub use options::{AddressMapStyle, Cpu, DEFAULT_CPU, OptLevel, Options};
 
 use std::borrow::Cow;

@@ -200,13 +200,13 @@ pub(crate) fn new_times(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctx::Permissions;
+    use crate::ctx::FsPerms;
     use crate::memory::read_u64;
     use crate::testing::{Guest, RECORD, ROOT};
     use crate::types::OpenFlags;
 
     fn guest_with_file() -> (Guest, u32) {
-        let mut guest = Guest::new(Permissions::ReadWrite);
+        let mut guest = Guest::new(FsPerms::ReadWrite);
         let fd = guest.open("file", OpenFlags::empty(), Rights::FD_WRITE).unwrap();
         (guest, fd)
     }

@@ -45,7 +45,7 @@ impl fmt::Debug for WasiCtx {
 
 /// What a guest may do beneath a preopened directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permissions {
+pub enum FsPerms {
     /// Read files and directories. Attempts to change something are `EROFS`.
     ReadOnly,
     /// Read, write, create, rename and remove.
@@ -168,7 +168,7 @@ impl WasiCtxBuilder {
         &mut self,
         host_path: impl AsRef<Path>,
         guest_path: impl AsRef<str>,
-        permissions: Permissions,
+        permissions: FsPerms,
     ) -> anyhow::Result<&mut Self> {
         let host_path = host_path.as_ref();
         let file = OpenOptions::new()

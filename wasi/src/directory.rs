@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cap_primitives::fs::{DirOptions, FollowSymlinks, Metadata};
 
-use crate::ctx::{Permissions, WasiCtx};
+use crate::ctx::{FsPerms, WasiCtx};
 use crate::errno::{Errno, Result};
 use crate::fd_table::Object;
 use crate::memory::GuestMemory;
@@ -14,7 +14,7 @@ use crate::types::{DirEnt, FileStat, FileType, Rights};
 /// An open directory. Paths are looked up beneath it and cannot leave it.
 pub(crate) struct Directory {
     pub(crate) file: File,
-    pub(crate) permissions: Permissions,
+    pub(crate) permissions: FsPerms,
     /// The name under which the guest finds a preopened directory.
     pub(crate) preopen_name: Option<Box<str>>,
     /// The entries as they were when the guest last began to read them. A listing that the guest reads in parts thus
@@ -29,19 +29,19 @@ struct Entry {
 }
 
 impl Directory {
-    pub(crate) fn new(file: File, permissions: Permissions) -> Self {
+    pub(crate) fn new(file: File, permissions: FsPerms) -> Self {
         Self { file, permissions, preopen_name: None, listing: None }
     }
 
-    pub(crate) fn preopened(file: File, permissions: Permissions, name: &str) -> Self {
+    pub(crate) fn preopened(file: File, permissions: FsPerms, name: &str) -> Self {
         Self { file, permissions, preopen_name: Some(name.into()), listing: None }
     }
 
     /// Checks that the guest may change what is in here.
     pub(crate) fn require_writable(&self) -> Result<()> {
         match self.permissions {
-            Permissions::ReadWrite => Ok(()),
-            Permissions::ReadOnly => Err(Errno::RoFs),
+            FsPerms::ReadWrite => Ok(()),
+            FsPerms::ReadOnly => Err(Errno::RoFs),
         }
     }
 
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn listings_are_the_same_in_parts() {
-        let mut guest = Guest::new(Permissions::ReadWrite);
+        let mut guest = Guest::new(FsPerms::ReadWrite);
         for i in 0..20 {
             std::fs::write(guest.root().join(format!("entry{i}")), "").unwrap();
         }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn removed_entries_do_not_disturb_a_listing() {
-        let mut guest = Guest::new(Permissions::ReadWrite);
+        let mut guest = Guest::new(FsPerms::ReadWrite);
         let first = guest.readdir(ROOT, 60, 0).unwrap();
         assert_eq!(first.len(), 60);
         std::fs::remove_file(guest.root().join("file")).unwrap();
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn cookies_beyond_the_end_are_the_end() {
-        let mut guest = Guest::new(Permissions::ReadWrite);
+        let mut guest = Guest::new(FsPerms::ReadWrite);
         assert_eq!(guest.readdir(ROOT, 100, 4), Ok(vec![]));
         assert_eq!(guest.readdir(ROOT, 100, u64::MAX), Ok(vec![]));
         assert_eq!(guest.readdir(ROOT, 0, 0), Ok(vec![]));
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn preopened_directories_have_names() {
-        let mut guest = Guest::new(Permissions::ReadOnly);
+        let mut guest = Guest::new(FsPerms::ReadOnly);
         guest.call(|ctx, memory| {
             fd_prestat_get(ctx, memory, ROOT, RECORD).unwrap();
             assert_eq!(memory.bytes(RECORD, 8), Ok(&[0, 0, 0, 0, 1, 0, 0, 0][..]));

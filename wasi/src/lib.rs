@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! use aotc_loader::{Engine, Linker, Module, Store};
-//! use aotc_wasi::{Permissions, ProcExit, WasiCtx};
+//! use aotc_wasi::{FsPerms, ProcExit, WasiCtx};
 //!
 //! # fn main() -> anyhow::Result<()> {
 //! let engine = Engine::new();
@@ -12,7 +12,7 @@
 //! let ctx = WasiCtx::builder()
 //!     .inherit_stdio()
 //!     .args(["program", "--verbose"])
-//!     .preopened_dir("data", "/", Permissions::ReadOnly)?
+//!     .preopened_dir("data", "/", FsPerms::ReadOnly)?
 //!     .build();
 //! let mut store = Store::new(&engine, ctx);
 //! let instance = linker.instantiate(&mut store, &module)?;
@@ -63,7 +63,7 @@ mod streams;
 mod testing;
 mod types;
 
-pub use ctx::{Permissions, WasiCtx, WasiCtxBuilder};
+pub use ctx::{FsPerms, WasiCtx, WasiCtxBuilder};
 pub use linker::add_to_linker;
 pub use process::ProcExit;
 pub use streams::{InputStream, MemoryInputPipe, MemoryOutputPipe, OutputStream};

@@ -1,7 +1,7 @@
 //! Where the loader meets preview 1: one row for each of its 46 functions.
 
 use anyhow::anyhow;
-use aotc_loader::{Caller, Extern, Linker, WasmTy};
+use aotc_loader::{AsContextMut, Caller, Extern, Linker, WasmTy};
 
 use crate::ctx::WasiCtx;
 use crate::errno::Result;
@@ -148,7 +148,7 @@ fn call<T: 'static>(
     let memory = caller.get_export("memory").and_then(Extern::into_memory).ok_or_else(|| {
         anyhow!("{MODULE} was called by an instance that does not export its memory as `memory`")
     })?;
-    let (bytes, data) = memory.data_and_store_mut(caller);
+    let (bytes, data) = memory.data_and_store_mut(AsContextMut::as_context_mut(caller));
     match function(ctx_of(data), &mut GuestMemory::new(bytes)) {
         Ok(()) => Ok(0),
         Err(errno) => Ok(i32::from(errno as u16)),

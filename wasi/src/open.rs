@@ -136,7 +136,7 @@ fn file_rights(access: Rights) -> Rights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctx::Permissions;
+    use crate::ctx::FsPerms;
     use crate::memory::read_u32;
     use crate::testing::{Guest, RESULT, ROOT};
 
@@ -145,7 +145,7 @@ mod tests {
     const WRITE: Rights = Rights::FD_WRITE;
 
     fn guest() -> Guest {
-        Guest::new(Permissions::ReadWrite)
+        Guest::new(FsPerms::ReadWrite)
     }
 
     #[test]

@@ -204,7 +204,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::ctx::Permissions;
+    use crate::ctx::FsPerms;
     use crate::memory::read_u64;
     use crate::testing::{BUFFER, Guest, RECORD, RESULT, ROOT};
     use crate::types::OpenFlags;
@@ -214,7 +214,7 @@ mod tests {
     const WRITE: Rights = Rights::FD_WRITE;
 
     fn guest() -> Guest {
-        Guest::new(Permissions::ReadWrite)
+        Guest::new(FsPerms::ReadWrite)
     }
 
     #[test]
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn read_only_directories_stay_as_they_are() {
-        let mut guest = Guest::new(Permissions::ReadOnly);
+        let mut guest = Guest::new(FsPerms::ReadOnly);
         let inner = guest.open("inner", OpenFlags::DIRECTORY, READ).unwrap();
         assert!(guest.open("file", NONE, READ).is_ok());
         assert_eq!(guest.open("file", NONE, WRITE), Err(Errno::RoFs));

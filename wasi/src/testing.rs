@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::ctx::{Permissions, WasiCtx};
+use crate::ctx::{FsPerms, WasiCtx};
 use crate::errno::Result;
 use crate::memory::{GuestMemory, read_u32};
 use crate::types::{OpenFlags, Rights};
@@ -31,7 +31,7 @@ pub(crate) struct Guest {
 impl Guest {
     /// A guest with a directory of its own, in which there are `file` with the contents "contents" and an empty
     /// directory `inner`; beside the directory lies `secret`.
-    pub(crate) fn new(permissions: Permissions) -> Self {
+    pub(crate) fn new(permissions: FsPerms) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("root");
         fs::create_dir_all(root.join("inner")).unwrap();

@@ -19,7 +19,7 @@
 use ::object::write::StringId;
 use ::object::write::elf::{FileHeader, ProgramHeader, SectionHeader, SectionIndex, Sym, Writer};
 use ::object::{Endianness, elf};
-use aotc_abi::symbol::{MODULE_DATA_SECTION, descriptor_symbol};
+use aotc_abi::symbol::{MODULE_DATA_SECTION, NOTE_NAME, NOTE_TYPE, descriptor_symbol};
 use aotc_abi::target::Arch;
 
 use super::text::{self, Text};
@@ -42,9 +42,8 @@ pub(super) fn write(parts: &Parts<'_>) -> Result<Vec<u8>> {
 
 /// Owner and type of the note that says where the module data is. Its description is two 64-bit
 /// numbers: address and size of the module data, in bytes.
-const NOTE_OWNER: &[u8; 5] = b"aotc\0";
-const NOTE_TYPE: u32 = 1;
-const NOTE_BYTES: usize = 12 + NOTE_OWNER.len().next_multiple_of(4) + 16;
+const NOTE_NAME_BYTES: usize = NOTE_NAME.len() + 1;
+const NOTE_BYTES: usize = 12 + NOTE_NAME_BYTES.next_multiple_of(4) + 16;
 
 /// Machine and processor-specific flags.
 fn machine(arch: Arch) -> (u16, u32) {
@@ -248,10 +247,11 @@ impl Image<'_> {
 
     fn note(&self) -> Vec<u8> {
         let mut note = Vec::with_capacity(NOTE_BYTES);
-        for word in [NOTE_OWNER.len() as u32, 16, NOTE_TYPE] {
+        for word in [NOTE_NAME_BYTES as u32, 16, NOTE_TYPE] {
             note.extend(word.to_le_bytes());
         }
-        note.extend(NOTE_OWNER);
+        note.extend(NOTE_NAME.as_bytes());
+        note.push(0);
         note.resize(note.len().next_multiple_of(4), 0);
         note.extend((self.layout.data as u64).to_le_bytes());
         note.extend((self.parts.data.len() as u64).to_le_bytes());

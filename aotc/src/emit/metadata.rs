@@ -16,13 +16,11 @@ use crate::codegen::CompiledFunction;
 use crate::error::Result;
 use crate::options::{AddressMapStyle, Options};
 use crate::parse::{ConstExpr, ConstOp, WasmModule};
+use crate::translate::GUARD_BYTES;
 use crate::plan::{CodeId, CodeKey, GlobalPlace, MemoryPlace, Plan, TablePlan};
 
 /// What made the artifact.
 const PRODUCER: &str = concat!("aotc ", env!("CARGO_PKG_VERSION"));
-
-/// The guard behind a reserved memory that guarded code relies on, in bytes.
-const GUARD_BYTES: u64 = 1 << 31;
 
 /// The module data, and where in it the offsets of pieces of code ([`CodeId`]s) go.
 ///

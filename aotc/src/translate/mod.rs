@@ -32,6 +32,7 @@ use crate::options::Options;
 use crate::parse::WasmModule;
 use crate::plan::{CodeId, CodeKey, Plan};
 
+pub(crate) use memory::GUARD_BYTES;
 pub(crate) use trap::{HEAP_ACCESS, trap_kind};
 
 /// What a translation reads: the module, what was decided about it, and the target.

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use aotc_abi::symbol::{NOTE_NAME, NOTE_TYPE};
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::Elf;
 use goblin::elf::dynamic::{
@@ -34,9 +35,6 @@ impl Layout {
     }
 }
 
-/// The note that leads to the module data.
-const NOTE_NAME: &[u8] = b"aotc";
-const NOTE_TYPE: u32 = 1;
 /// Packed relative relocations, which goblin has no name for.
 const DT_RELR: u64 = 36;
 /// Size of a dynamic entry, in bytes.
@@ -186,7 +184,7 @@ fn find_note(mut notes: &[u8]) -> Option<Range<u64>> {
         let desc_end = name_end + (desc_bytes as usize).checked_next_multiple_of(4)?;
         let name = notes.get(12..12 + name_bytes as usize)?;
         let desc = notes.get(name_end..name_end + desc_bytes as usize)?;
-        if name.strip_suffix(b"\0") == Some(NOTE_NAME) && ty == NOTE_TYPE && desc.len() == 16 {
+        if name.strip_suffix(b"\0") == Some(NOTE_NAME.as_bytes()) && ty == NOTE_TYPE && desc.len() == 16 {
             let start = u64_at(desc, 0);
             return Some(start..start.checked_add(u64_at(desc, 8))?);
         }

@@ -1,0 +1,105 @@
+//! Options of the compiler as they stand on the command line, the same for every sub-command.
+
+use std::num::NonZero;
+
+use aotc_abi::target::{Arch, BoundsStyle, Os, Target, TrapStyle};
+use clap::ValueEnum;
+
+use crate::{AddressMapStyle, Cpu, DEFAULT_CPU, OptLevel, Options};
+
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct CompileOptions {
+    /// Processor and operating system to compile for.
+    #[arg(long, value_enum, default_value_t = TargetArg::X86_64Linux)]
+    target: TargetArg,
+    /// CPU: native, x86-64-v2, x86-64-v3 or x86-64-v4, then any `,+feature` and `,-feature`.
+    #[arg(long, default_value = DEFAULT_CPU)]
+    cpu: String,
+    /// Optimisation: 0 none, 2 speed, s speed and size.
+    #[arg(short = 'O', value_enum, default_value_t = OptArg::Speed)]
+    optimise: OptArg,
+    /// How traps are reported. `explicit` implies `--bounds explicit`.
+    #[arg(long, value_enum, default_value_t = TrapArg::Signals)]
+    traps: TrapArg,
+    /// How memory accesses are kept in bounds.
+    #[arg(long, value_enum, default_value_t = BoundsArg::Guard)]
+    bounds: BoundsArg,
+    /// Leave out the map from code to offsets in the wasm file.
+    #[arg(long)]
+    no_address_map: bool,
+    /// Name of the module, for its symbol and for backtraces.
+    #[arg(long)]
+    name: Option<String>,
+    /// Threads to compile with (default: one per processor).
+    #[arg(long)]
+    threads: Option<NonZero<usize>>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TargetArg {
+    #[value(name = "x86_64-linux", alias = "x86_64-unknown-linux-gnu")]
+    X86_64Linux,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OptArg {
+    #[value(name = "0")]
+    None,
+    #[value(name = "2", alias = "1", alias = "3")]
+    Speed,
+    #[value(name = "s")]
+    SpeedAndSize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum TrapArg {
+    /// Faulting instructions and a signal handler.
+    Signals,
+    /// Checks and calls; for hosts without signals.
+    Explicit,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum BoundsArg {
+    /// Reserved addresses that fault.
+    Guard,
+    /// A comparison before every access.
+    Explicit,
+}
+
+impl CompileOptions {
+    /// The library's options.
+    pub(super) fn to_options(&self) -> Result<Options, crate::Error> {
+        let target = match self.target {
+            TargetArg::X86_64Linux => Target { arch: Arch::X86_64, os: Os::Linux },
+        };
+        let trap_style = match self.traps {
+            TrapArg::Signals => TrapStyle::Signals,
+            TrapArg::Explicit => TrapStyle::Explicit,
+        };
+        let bounds_style = match (self.bounds, trap_style) {
+            (BoundsArg::Guard, TrapStyle::Signals) => BoundsStyle::Guard,
+            (BoundsArg::Guard, TrapStyle::Explicit) | (BoundsArg::Explicit, _) => {
+                BoundsStyle::Explicit
+            }
+        };
+        Ok(Options {
+            target,
+            cpu: Cpu::parse(&self.cpu, target.arch)?,
+            opt_level: match self.optimise {
+                OptArg::None => OptLevel::None,
+                OptArg::Speed => OptLevel::Speed,
+                OptArg::SpeedAndSize => OptLevel::SpeedAndSize,
+            },
+            trap_style,
+            bounds_style,
+            address_map: if self.no_address_map {
+                AddressMapStyle::Omit
+            } else {
+                AddressMapStyle::Keep
+            },
+            name: self.name.clone(),
+            threads: self.threads,
+        })
+    }
+}
