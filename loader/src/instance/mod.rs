@@ -374,17 +374,17 @@ impl StoreOpaque {
         let module = &instance.module;
         let function = module.data().functions().at(index);
         let hash = module.func_type(index).hash();
+        let func_ref = match function.func_ref {
+            0 => 0,
+            offset => instance.ctx.address().wrapping_add_signed(offset.into()),
+        };
         let raw = if function.import != 0 {
             let import = instance.ctx.at::<VmFunctionImport>(function.import).read();
             let code = if import.host.call == 0 { import.code } else { 0 };
-            RawFunc { ctx: import.ctx, code, hash, func_ref: 0 }
+            RawFunc { ctx: import.ctx, code, hash, func_ref }
         } else {
             let code = module.code_address(function.code).unwrap_or(0);
             assert!(code != 0, "function {index} was exported without code");
-            let func_ref = match function.func_ref {
-                0 => 0,
-                offset => instance.ctx.address().wrapping_add_signed(offset.into()),
-            };
             RawFunc { ctx: instance.ctx.address(), code, hash, func_ref }
         };
         Func { store: self.id, raw }

@@ -65,7 +65,9 @@ pub(super) fn parse(file: &[u8]) -> Result<Layout, LoadError> {
                 loaded_end = range.end;
                 if header.p_flags & PF_W != 0 {
                     if header.p_flags & PF_X != 0 || writable.replace(range).is_some() {
-                        return Err(LoadError::image("writable code, or several writable segments"));
+                        return Err(LoadError::image(
+                            "writable code, or several writable segments",
+                        ));
                     }
                 } else if header.p_flags & PF_X == 0 {
                     readable.push(range);
@@ -184,7 +186,10 @@ fn find_note(mut notes: &[u8]) -> Option<Range<u64>> {
         let desc_end = name_end + (desc_bytes as usize).checked_next_multiple_of(4)?;
         let name = notes.get(12..12 + name_bytes as usize)?;
         let desc = notes.get(name_end..name_end + desc_bytes as usize)?;
-        if name.strip_suffix(b"\0") == Some(NOTE_NAME.as_bytes()) && ty == NOTE_TYPE && desc.len() == 16 {
+        if name.strip_suffix(b"\0") == Some(NOTE_NAME.as_bytes())
+            && ty == NOTE_TYPE
+            && desc.len() == 16
+        {
             let start = u64_at(desc, 0);
             return Some(start..start.checked_add(u64_at(desc, 8))?);
         }

@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
-use aotc_abi::meta::{CodeOrder, CodeRange, ExternKind, Header, ModuleData};
+use aotc_abi::meta::{CodeOrder, CodeRange, ExternKind, Header, MetaError, ModuleData, flags};
 use aotc_abi::symbol::descriptor_symbol;
 use aotc_abi::target::TrapStyle;
 
@@ -208,13 +208,15 @@ impl Module {
         for ty in &types {
             engine.types().add(ty)?;
         }
+        let plan = Plan::new(&data, &types);
+        check_reachable(&data, &plan).map_err(LoadError::from)?;
         if data.trap_style() == TrapStyle::Signals {
             sys::install_handlers();
         }
         let image = image.and_then(|image| image.inside(&data));
         let inner = Arc::new(ModuleInner {
             engine: engine.clone(),
-            plan: Plan::new(&data, &types),
+            plan,
             data,
             text,
             order,
@@ -404,6 +406,32 @@ impl Drop for ModuleInner {
     }
 }
 
+/// Checks that whatever others can reach has what is needed to reach it.
+fn check_reachable(data: &ModuleData<'_>, plan: &Plan) -> Result<(), MetaError> {
+    let fail = |what, at: u32| Err(MetaError::Malformed { what, offset: at.into() });
+    for function in data.functions().iter().filter(|function| function.import != 0) {
+        let hash = data.types().at(function.ty).hash;
+        if plan.trampolines(hash).is_none_or(|trampolines| trampolines.exit == 0) {
+            return fail("imported function without exit trampoline", function.ty);
+        }
+    }
+    for export in data.exports().iter() {
+        match ExternKind::from_u32(export.kind).expect("checked kind") {
+            ExternKind::Func => {
+                let function = data.functions().at(export.index);
+                if function.import == 0 && function.code == 0 {
+                    return fail("exported function without code", export.index);
+                }
+            }
+            ExternKind::Table if data.tables().at(export.index).flags & flags::CLOSED != 0 => {
+                return fail("exported table that is closed", export.index);
+            }
+            ExternKind::Table | ExternKind::Memory | ExternKind::Global => {}
+        }
+    }
+    Ok(())
+}
+
 /// The type of an item of a module's index spaces.
 fn item_type(data: &ModuleData<'_>, types: &[FuncType], kind: u32, index: u32) -> ExternType {
     match ExternKind::from_u32(kind).expect("checked kind") {
@@ -422,7 +450,7 @@ unsafe fn linked_data(descriptor: *const u8) -> Result<&'static [u8]> {
     // SAFETY: the caller's promise: at least a header.
     let head = unsafe { std::slice::from_raw_parts(descriptor, Header::BYTES) };
     match ModuleData::parse_header(head) {
-        Ok(_) | Err(aotc_abi::meta::MetaError::Truncated { .. }) => {}
+        Ok(_) | Err(MetaError::Truncated { .. }) => {}
         Err(error) => return Err(LoadError::from(error).into()),
     }
     let bytes = Header::decode(head).fixed.blob_bytes;
