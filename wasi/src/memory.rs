@@ -25,6 +25,9 @@ const WRITE_VECTORS_ON_STACK: usize = 16;
 /// How many buffers one read fills. A read of more is short, as a read may always be.
 const READ_VECTORS_MAX: usize = 8;
 
+/// The longest path in bytes, `PATH_MAX` of wasi-libc. The host copies paths.
+const PATH_MAX: usize = 4096;
+
 /// The size of an `iovec` and a `ciovec`.
 const VECTOR_SIZE: usize = 8;
 
@@ -68,8 +71,11 @@ impl<'m> GuestMemory<'m> {
 
     /// A path: UTF-8 without a zero byte, as the host's system calls end it there.
     pub(crate) fn path(&self, offset: u32, length: u32) -> Result<&Path> {
-        let text =
-            std::str::from_utf8(self.bytes(offset, length as usize)?).map_err(|_| Errno::IlSeq)?;
+        let bytes = self.bytes(offset, length as usize)?;
+        if bytes.len() >= PATH_MAX {
+            return Err(Errno::NameTooLong);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| Errno::IlSeq)?;
         if text.contains('\0') { Err(Errno::Inval) } else { Ok(Path::new(text)) }
     }
 
@@ -199,6 +205,10 @@ mod tests {
         assert_eq!(memory.path(0, 9), Err(Errno::Inval));
         assert_eq!(memory.path(0, 10), Err(Errno::IlSeq));
         assert_eq!(memory.path(0, 11), Err(Errno::Fault));
+        let mut bytes = [b'x'; 4096];
+        let memory = GuestMemory::new(&mut bytes);
+        assert!(memory.path(0, 4095).is_ok());
+        assert_eq!(memory.path(0, 4096), Err(Errno::NameTooLong));
     }
 
     #[test]
