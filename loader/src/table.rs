@@ -6,7 +6,7 @@
 
 use anyhow::{Result, bail};
 use aotc_abi::trap::TrapKind;
-use aotc_abi::vmctx::VmTableDefinition;
+use aotc_abi::vmctx::{VmFuncRef, VmTableDefinition};
 
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque, TableData};
 use crate::types::{RefType, TableType};
@@ -15,6 +15,9 @@ use crate::vmctx::VmPtr;
 
 /// Most elements a table can have.
 const ELEMENTS_MAX: u64 = u32::MAX as u64;
+
+/// What null elements of the host's tables lead to, as those of an instance's lead to its own record.
+static NULL_FUNC_REF: VmFuncRef = VmFuncRef { type_hash: 0, code_offset: 0, ctx_delta: 0 };
 
 /// A table of a store.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +42,11 @@ impl Table {
         check(ty.element(), &init)?;
         let value = init.to_raw(store);
         let definition = store.add_table_definition();
+        let anchor = match *ty.element() {
+            RefType::FUNCREF => &raw const NULL_FUNC_REF as u64,
+            RefType::EXTERNREF => 0,
+        };
+        definition.write(VmTableDefinition { base: 0, length: 0, anchor });
         let data = TableData {
             definition,
             element: *ty.element(),
