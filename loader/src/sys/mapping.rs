@@ -176,3 +176,37 @@ impl Drop for FileMapping {
         let _ = unsafe { mm::munmap(self.base as *mut c_void, self.bytes as usize) };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::sys::sealed_memory_file;
+
+    #[test]
+    fn forgotten_pages_show_the_file_again() {
+        let page = page_bytes();
+        let contents = vec![7; page as usize];
+        let file = sealed_memory_file(&contents).unwrap();
+        let region = Reservation::new(4 * page).unwrap();
+        region.map_private(0, page, file.as_fd(), 0).unwrap();
+        region.protect(page, page, Access::ReadWrite).unwrap();
+        let at = |offset: u64| (region.base() + offset) as *mut u8;
+        // SAFETY: the first two pages are readable and writable.
+        unsafe {
+            assert_eq!((at(0).read(), at(page).read()), (7, 0));
+            at(0).write(1);
+            at(page).write(1);
+            region.forget(0, 2 * page).unwrap();
+            assert_eq!((at(0).read(), at(page).read()), (7, 0));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "outside its reservation")]
+    fn ranges_are_checked() {
+        let region = Reservation::new(page_bytes()).unwrap();
+        let _ = region.protect(page_bytes(), page_bytes(), Access::ReadWrite);
+    }
+}

@@ -319,3 +319,38 @@ impl Drop for SignalStack {
         THREAD.with(|thread| thread.stack_limit.set(0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stack_end_is_below_here() {
+        let here = 0u8;
+        let here = &raw const here as u64;
+        let low = stack_low();
+        assert!(low < here && here - low < 1 << 30, "{low:#x} {here:#x}");
+    }
+
+    #[test]
+    fn activations_nest() {
+        let mut vm = VmStoreCtx { exit_fp: 5, ..VmStoreCtx::default() };
+        let vm = &raw mut vm;
+        let mut outer = Activation::new(vm);
+        // SAFETY: entered and left in this function, where nothing is moved; only integers are read.
+        unsafe {
+            outer.enter();
+            (*vm).exit_fp = 6;
+            let mut inner = Activation::new(vm);
+            inner.enter();
+            assert_eq!(current_store(), Some(vm));
+            assert!((*vm).stack_limit > 0);
+            (*vm).exit_fp = 7;
+            inner.leave();
+            assert_eq!((*vm).exit_fp, 6);
+            outer.leave();
+            assert_eq!((*vm).exit_fp, 5);
+        }
+        assert_eq!(current_store(), None);
+    }
+}
