@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::Failure;
+use anyhow::Context;
+
+use super::{EXIT_INPUT, Failure, output};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -15,6 +17,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let _ = (&args.artifact, args.json);
+    let file = output::read(&args.artifact)?;
+    let inspection = crate::inspect(&file)
+        .with_context(|| args.artifact.display().to_string())
+        .map_err(|error| Failure::new(EXIT_INPUT, error))?;
+    let text = if args.json { inspection.to_json() } else { inspection.to_string() };
+    output::write("-".as_ref(), format!("{}\n", text.trim_end()).as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

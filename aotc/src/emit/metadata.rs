@@ -16,8 +16,8 @@ use crate::codegen::CompiledFunction;
 use crate::error::Result;
 use crate::options::{AddressMapStyle, Options};
 use crate::parse::{ConstExpr, ConstOp, WasmModule};
-use crate::translate::GUARD_BYTES;
 use crate::plan::{CodeId, CodeKey, GlobalPlace, MemoryPlace, Plan, TablePlan};
+use crate::translate::GUARD_BYTES;
 
 /// What made the artifact.
 const PRODUCER: &str = concat!("aotc ", env!("CARGO_PKG_VERSION"));

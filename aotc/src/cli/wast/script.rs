@@ -178,7 +178,11 @@ impl<'a> Script<'a> {
         Ok(results)
     }
 
-    fn assert_return(&mut self, exec: WastExecute<'_>, expected: &[wast::WastRet<'_>]) -> Result<()> {
+    fn assert_return(
+        &mut self,
+        exec: WastExecute<'_>,
+        expected: &[wast::WastRet<'_>],
+    ) -> Result<()> {
         let found = self.execute(exec)?;
         let same = expected.len() == found.len()
             && expected

@@ -1,0 +1,14 @@
+//! All integration tests, in one binary: every module gives trials, and every fixture is one with a
+//! name that can be filtered.
+
+mod spec;
+mod support;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials: Vec<Trial> = Vec::new();
+    trials.extend(spec::trials());
+    libtest_mimic::run(&arguments, trials).exit();
+}
