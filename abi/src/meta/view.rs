@@ -375,6 +375,8 @@ pub enum CodeOrder {
 
 /// Steps through the address map of one piece of code: pairs of unsigned and signed LEB128 deltas,
 /// code offset and wasm offset, both from the pair before; the first from 0 and from the body's offset.
+/// There is a pair for the first byte of every instruction that can trap, and for the last byte of
+/// every call: one before its return address.
 #[derive(Clone, Debug)]
 pub struct AddressMap<'a> {
     bytes: &'a [u8],

@@ -18,8 +18,8 @@ pub(crate) struct CompiledFunction {
     /// Sites that trap by an instruction made for it, by ascending offset. Memory accesses are not
     /// among them.
     pub(crate) traps: Vec<(u32, TrapKind)>,
-    /// Code offset and offset in the wasm file, by ascending code offset: of return addresses and of
-    /// instructions that can trap.
+    /// Code offset and offset in the wasm file, by ascending code offset: of the last bytes of calls
+    /// and of instructions that can trap.
     pub(crate) addresses: Vec<(u32, u32)>,
     /// How to unwind it.
     pub(crate) unwind: Option<UnwindInfo>,

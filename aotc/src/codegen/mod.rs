@@ -134,28 +134,28 @@ fn finish(
     })
 }
 
-/// Places in the wasm file of return addresses and of instructions that can trap.
+/// Places in the wasm file of calls (their last byte) and of instructions that can trap.
 fn addresses(compiled: &CompiledCode) -> Vec<(u32, u32)> {
     let buffer = &compiled.buffer;
     let locations: &[MachSrcLoc<_>] = buffer.get_srclocs_sorted();
-    let mut offsets: Vec<(CodeOffset, CodeOffset)> = Vec::new();
-    // A return address lies behind its call; the place is the call's.
-    offsets.extend(buffer.call_sites().map(|site| (site.ret_addr, site.ret_addr - 1)));
+    let mut offsets: Vec<CodeOffset> = Vec::new();
+    // A return address lies behind its call, perhaps behind the function; its last byte does not.
+    offsets.extend(buffer.call_sites().map(|site| site.ret_addr - 1));
     offsets.extend(
         buffer
             .traps()
             .iter()
             .filter(|trap| trap.code == HEAP_ACCESS || trap_kind(trap.code).is_some())
-            .map(|trap| (trap.offset, trap.offset)),
+            .map(|trap| trap.offset),
     );
     offsets.sort_unstable();
-    offsets.dedup_by_key(|(offset, _)| *offset);
+    offsets.dedup();
     offsets
         .into_iter()
-        .filter_map(|(offset, lookup)| {
-            let place = locations.partition_point(|location| location.start <= lookup);
+        .filter_map(|offset| {
+            let place = locations.partition_point(|location| location.start <= offset);
             let location = locations.get(place.checked_sub(1)?)?;
-            (lookup < location.end && !location.loc.is_default())
+            (offset < location.end && !location.loc.is_default())
                 .then(|| (offset, location.loc.bits()))
         })
         .collect()
