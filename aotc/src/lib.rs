@@ -14,6 +14,7 @@ mod codegen;
 mod emit;
 mod error;
 mod inspect;
+mod optimize;
 mod options;
 mod parallel;
 mod parse;
@@ -52,20 +53,20 @@ pub fn compile(input: &[u8], emit: Emit, options: &Options) -> Result<Vec<u8>, E
     options.check()?;
     let wasm = to_binary(input)?;
     let threads = options.thread_count();
-    let isa = codegen::isa(options)?;
+    let isas = codegen::isas(options)?;
     let module = parse::parse(&wasm, threads)?;
     let plan = plan::build(&module, options)?;
-    let env = translate::Env { module: &module, plan: &plan, options, isa: &*isa };
+    let env = translate::Env { module: &module, plan: &plan, options, isa: &*isas.lowering };
     match emit {
         Emit::Clif => Ok(text(env, &codegen::clif(env, threads)?)),
-        Emit::Asm => Ok(text(env, &asm(env, threads)?)),
+        Emit::Asm => Ok(text(env, &asm(env, &isas, threads)?)),
         Emit::Object => {
-            let functions = codegen::compile(env, threads, codegen::Listing::None)?;
-            emit::object(&module, &plan, options, &*isa, &functions)
+            let functions = codegen::compile(env, &isas, threads, codegen::Listing::None)?;
+            emit::object(&module, &plan, options, &*isas.lowering, &functions)
         }
         Emit::Image => {
-            let functions = codegen::compile(env, threads, codegen::Listing::None)?;
-            emit::image(&module, &plan, options, &*isa, &functions)
+            let functions = codegen::compile(env, &isas, threads, codegen::Listing::None)?;
+            emit::image(&module, &plan, options, &*isas.lowering, &functions)
         }
     }
 }
@@ -84,8 +85,12 @@ fn to_binary(input: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
     Err(Error::Invalid { message, offset: 0 })
 }
 
-fn asm(env: translate::Env<'_>, threads: NonZero<usize>) -> Result<Vec<String>, Error> {
-    let functions = codegen::compile(env, threads, codegen::Listing::Text)?;
+fn asm(
+    env: translate::Env<'_>,
+    isas: &codegen::Isas,
+    threads: NonZero<usize>,
+) -> Result<Vec<String>, Error> {
+    let functions = codegen::compile(env, isas, threads, codegen::Listing::Text)?;
     Ok(functions.into_iter().map(|function| function.listing.unwrap_or_default()).collect())
 }
 

@@ -12,12 +12,13 @@ use cranelift_codegen::{CompiledCode, Context, FinalizedRelocTarget, MachSrcLoc}
 use cranelift_frontend::FunctionBuilderContext;
 
 use crate::error::{Error, Result};
+use crate::optimize;
 use crate::options::AddressMapStyle;
 use crate::parallel;
 use crate::plan::{CodeId, CodeKey};
 use crate::translate::{self, Env, HEAP_ACCESS, trap_kind};
 pub(crate) use function::{CallSite, CompiledFunction};
-pub(crate) use target::isa;
+pub(crate) use target::{Isas, isas};
 
 /// Whether machine code is also wanted as text.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,11 +47,12 @@ impl Worker {
 /// Compiles every piece of code of the plan, in its order.
 pub(crate) fn compile(
     env: Env<'_>,
+    isas: &Isas,
     threads: NonZero<usize>,
     listing: Listing,
 ) -> Result<Vec<CompiledFunction>> {
     let (results, _) = parallel::map(all_codes(env), threads, Worker::new, |worker, id| {
-        compile_one(env, worker, id, listing)
+        compile_one(env, isas, worker, id, listing)
     });
     results.into_iter().collect()
 }
@@ -70,6 +72,7 @@ fn all_codes(env: Env<'_>) -> Vec<CodeId> {
 
 fn compile_one(
     env: Env<'_>,
+    isas: &Isas,
     worker: &mut Worker,
     id: CodeId,
     listing: Listing,
@@ -83,7 +86,12 @@ fn compile_one(
         function: env.plan.code_name(env.plan.codes[id.0 as usize], env.module),
         message,
     };
-    if let Err(error) = context.compile(env.isa, &mut worker.control_plane) {
+    let control_plane = &mut worker.control_plane;
+    if let Some(isa) = &isas.optimizing {
+        optimize::optimize(context, &**isa, control_plane)
+            .map_err(|error| internal(format!("{error:?}")))?;
+    }
+    if let Err(error) = context.compile(&*isas.lowering, control_plane) {
         return Err(internal(format!("{:?}", error.inner)));
     }
     let compiled = context.take_compiled_code().expect("compilation succeeded");

@@ -16,11 +16,28 @@ const SUPPORTED: [(Target, &str); 1] =
 /// What no x86-64 code can do without: without it Cranelift calls library functions.
 const X86_64_MINIMUM: [&str; 4] = ["sse3", "ssse3", "sse4.1", "popcnt"];
 
-/// The code generator for `options`.
+/// Two code generators that differ in `opt_level` alone.
+pub(crate) struct Isas {
+    /// Runs the optimisations; `None` if none are wanted.
+    pub(crate) optimizing: Option<Arc<dyn TargetIsa>>,
+    /// Lowers what was optimised already.
+    pub(crate) lowering: Arc<dyn TargetIsa>,
+}
+
+/// The code generators for `options`.
 ///
 /// # Errors
 /// [`Error::Options`] for a target or CPU that is not supported.
-pub(crate) fn isa(options: &Options) -> Result<Arc<dyn TargetIsa>> {
+pub(crate) fn isas(options: &Options) -> Result<Isas> {
+    let optimizing = match options.opt_level {
+        OptLevel::None => None,
+        OptLevel::Speed => Some(isa(options, "speed")?),
+        OptLevel::SpeedAndSize => Some(isa(options, "speed_and_size")?),
+    };
+    Ok(Isas { optimizing, lowering: isa(options, "none")? })
+}
+
+fn isa(options: &Options, opt_level: &str) -> Result<Arc<dyn TargetIsa>> {
     let triple = SUPPORTED.iter().find(|(target, _)| *target == options.target);
     let (_, triple) = triple.ok_or_else(|| {
         let names: Vec<_> = SUPPORTED.iter().map(|(target, _)| target.to_string()).collect();
@@ -47,24 +64,17 @@ pub(crate) fn isa(options: &Options) -> Result<Arc<dyn TargetIsa>> {
         }
     }
     let isa: OwnedTargetIsa = builder
-        .finish(flags(options))
+        .finish(flags(opt_level))
         .map_err(|error| Error::Options(format!("target {triple}: {error}")))?;
     Ok(isa)
 }
 
-fn flags(options: &Options) -> settings::Flags {
+fn flags(opt_level: &str) -> settings::Flags {
     let mut builder = settings::builder();
     let mut set = |name: &str, value: &str| {
         builder.set(name, value).expect("a setting of this version of Cranelift");
     };
-    set(
-        "opt_level",
-        match options.opt_level {
-            OptLevel::None => "none",
-            OptLevel::Speed => "speed",
-            OptLevel::SpeedAndSize => "speed_and_size",
-        },
-    );
+    set("opt_level", opt_level);
     // Everything in a module is colocated, so no address goes through a table of the linker's.
     set("is_pic", "false");
     set("use_colocated_libcalls", "false");

@@ -3,6 +3,7 @@
 use aotc_abi::index::{FuncIndex, TableIndex, TypeIndex};
 use aotc_abi::trap::TrapKind;
 use aotc_abi::types::ValType;
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, InstBuilder, JumpTableData, Value};
 use wasmparser::{BlockType, BrTable, Operator};
 
@@ -35,6 +36,32 @@ enum FrameKind {
         params: Vec<Value>,
     },
     Else,
+}
+
+/// Indices of a `br_table` that branch to one place.
+struct Run {
+    first: u32,
+    length: u32,
+    depth: u32,
+}
+
+/// More runs than this and a table is faster than comparisons.
+const RUNS_MAX: usize = 5;
+
+/// The runs of targets other than the default, if there are few.
+fn few_runs(depths: &[u32], default: u32) -> Option<Vec<Run>> {
+    let mut runs: Vec<Run> = Vec::new();
+    for (index, &depth) in depths.iter().enumerate().filter(|&(_, &depth)| depth != default) {
+        let index = index as u32;
+        match runs.last_mut() {
+            Some(run) if run.depth == depth && run.first + run.length == index => run.length += 1,
+            _ => runs.push(Run { first: index, length: 1, depth }),
+        }
+        if runs.len() > RUNS_MAX {
+            return None;
+        }
+    }
+    Some(runs)
 }
 
 impl Translator<'_, '_> {
@@ -192,8 +219,13 @@ impl Translator<'_, '_> {
 
     fn br_if(&mut self, depth: u32) {
         let condition = self.pop();
-        let (target, args) = self.branch(depth);
         let going_on = self.builder.create_block();
+        self.branch_if(condition, depth, going_on);
+    }
+
+    /// Branches if `condition` is not zero, else goes to the new block `going_on`.
+    fn branch_if(&mut self, condition: Value, depth: u32, going_on: Block) {
+        let (target, args) = self.branch(depth);
         let args: Vec<BlockArg> = args.into_iter().map(BlockArg::Value).collect();
         self.builder.ins().brif(condition, target, &args, going_on, &[]);
         self.builder.seal_block(going_on);
@@ -202,15 +234,45 @@ impl Translator<'_, '_> {
 
     fn br_table(&mut self, targets: &BrTable<'_>) {
         let index = self.pop();
-        let mut calls = Vec::with_capacity(targets.len() as usize);
-        for depth in targets.targets() {
-            let depth = depth.expect("the body was validated");
-            calls.push(self.block_call(depth));
+        let depths: Vec<u32> =
+            targets.targets().map(|depth| depth.expect("the body was validated")).collect();
+        match few_runs(&depths, targets.default()) {
+            Some(runs) => self.compare_runs(index, &runs, targets.default()),
+            None => self.jump_table(index, &depths, targets.default()),
         }
-        let default = self.block_call(targets.default());
+        self.unreachable_depth = Some(0);
+    }
+
+    /// A branch on ranges of `index`: well predicted where an indirect jump is not.
+    fn compare_runs(&mut self, index: Value, runs: &[Run], default: u32) {
+        for run in runs {
+            let offset = self.builder.ins().iadd_imm_s(index, -i64::from(run.first));
+            let inside = self.builder.ins().icmp_imm_u(
+                IntCC::UnsignedLessThan,
+                offset,
+                i64::from(run.length),
+            );
+            let going_on = self.builder.create_block();
+            self.branch_if(inside, run.depth, going_on);
+        }
+        let (target, args) = self.branch(default);
+        self.jump(target, &args);
+    }
+
+    /// An indirect jump. The default is branched to first, for it is often the common case, and then
+    /// needs no load.
+    fn jump_table(&mut self, index: Value, depths: &[u32], default: u32) {
+        let outside = self.builder.ins().icmp_imm_u(
+            IntCC::UnsignedGreaterThanOrEqual,
+            index,
+            depths.len() as i64,
+        );
+        let going_on = self.builder.create_block();
+        self.branch_if(outside, default, going_on);
+        let calls: Vec<BlockCall> = depths.iter().map(|&depth| self.block_call(depth)).collect();
+        let default = self.block_call(default);
         let table = self.builder.create_jump_table(JumpTableData::new(default, &calls));
         self.builder.ins().br_table(index, table);
-        self.unreachable_depth = Some(0);
     }
 
     fn block_call(&mut self, depth: u32) -> BlockCall {
