@@ -138,7 +138,7 @@ unsafe extern "C" fn memory_grow(ctx: u64, memory: u32, delta: u64) -> i64 {
     let old = unsafe {
         guard(ctx, |store, instance| {
             let index = store.memory_index(instance, memory);
-            Ok(store.memory(index).grow(delta))
+            Ok(store.memory_mut(index).grow(delta))
         })
     };
     value(old)

@@ -191,8 +191,8 @@ pub enum TypeMismatch {
     MemoryNotReserved {
         /// Bytes of guard that the code relies on.
         expected_guard_bytes: u64,
-        /// Bytes there are.
-        found_guard_bytes: u64,
+        /// Bytes there are; `None` if no addresses are reserved.
+        found_guard_bytes: Option<u64>,
     },
 }
 
@@ -210,10 +210,17 @@ impl fmt::Display for TypeMismatch {
             Self::Type { expected, found } => {
                 write!(f, "expected type `{expected}`, found type `{found}`")
             }
-            Self::MemoryNotReserved { expected_guard_bytes, found_guard_bytes } => write!(
-                f,
-                "expected a memory with 4 GiB reserved and a guard of {expected_guard_bytes} bytes, found a guard of {found_guard_bytes} bytes; compile the module with --bounds explicit"
-            ),
+            Self::MemoryNotReserved { expected_guard_bytes, found_guard_bytes } => {
+                write!(
+                    f,
+                    "expected a memory with 4 GiB reserved and a guard of {expected_guard_bytes} bytes, found "
+                )?;
+                match found_guard_bytes {
+                    Some(bytes) => write!(f, "a guard of {bytes} bytes")?,
+                    None => f.write_str("one without reserved addresses")?,
+                }
+                f.write_str("; compile the module with --bounds explicit")
+            }
         }
     }
 }

@@ -36,7 +36,7 @@ struct Definition {
     item: Item,
     /// As it was when it was defined.
     ty: ExternType,
-    guard_bytes: u64,
+    guard_bytes: Option<u64>,
 }
 
 impl<T: 'static> Clone for Linker<T> {
@@ -347,7 +347,7 @@ impl<T: 'static> Linker<T> {
         self.insert(
             module,
             name,
-            Definition { item: Item::Host(Arc::new(func)), ty, guard_bytes: 0 },
+            Definition { item: Item::Host(Arc::new(func)), ty, guard_bytes: None },
         )
     }
 

@@ -3,8 +3,14 @@
 //! # Safety
 //!
 //! A memory's definition gives its base and length; both are written by this crate only, and the bytes
-//! between are readable and writable as long as the store lives (memories do not shrink or move).
-//! A slice of them borrows the store, so no WebAssembly code runs while it is alive.
+//! between are readable and writable as long as the store lives, or until the memory grows: memories do not
+//! shrink, and only those without reserved addresses move. Everybody else finds them through the definition.
+//! A slice of them borrows the store, so no WebAssembly code runs and nothing grows while it is alive.
+//!
+//! ```text
+//!   reserved    base    | in use | no access, up to 4 GiB | guard |    for code that relies on faults
+//!   exact       base    | in use |                                     for code that compares with the length
+//! ```
 #![allow(unsafe_code, reason = "slices of linear memory")]
 
 use std::fmt;
@@ -12,10 +18,12 @@ use std::fmt;
 use anyhow::{Result, bail};
 use aotc_abi::vmctx::VmMemoryDefinition;
 
+use crate::error::LoadError;
 use crate::store::{
-    AsContext, AsContextMut, MemoryData, StoreContext, StoreContextMut, StoreId, StoreOpaque,
+    AsContext, AsContextMut, MemoryAddresses, MemoryData, StoreContext, StoreContextMut, StoreId,
+    StoreOpaque,
 };
-use crate::sys::{Access, Reservation};
+use crate::sys::{Access, ExactMapping, Reservation};
 use crate::types::MemoryType;
 use crate::vmctx::VmPtr;
 
@@ -25,6 +33,9 @@ pub(crate) const PAGE_BYTES: u64 = 1 << 16;
 const PAGES_MAX: u64 = 1 << 16;
 /// Addresses reserved for a memory, besides the guard, in bytes.
 pub(crate) const RESERVED_BYTES: u64 = PAGE_BYTES * PAGES_MAX;
+/// What fails when there are not enough addresses.
+pub(crate) const RESERVE_ADDRESSES: &str =
+    "reserve addresses for a memory (those of modules compiled with --bounds explicit need none)";
 /// Guard behind memories that do not come from a module, in bytes.
 pub(crate) const GUARD_BYTES: u64 = 2 << 30;
 
@@ -49,7 +60,8 @@ impl fmt::Display for MemoryAccessError {
 impl std::error::Error for MemoryAccessError {}
 
 impl Memory {
-    /// A memory of the host's, all zero.
+    /// A memory of the host's, all zero. It is reserved if the host has the addresses; if not, it can only be
+    /// given to modules that were compiled with `--bounds explicit`.
     ///
     /// # Errors
     /// If the type is not valid, or there is not enough address space or memory.
@@ -62,8 +74,10 @@ impl Memory {
                 "invalid limits in memory type `{ty}`: at most {PAGES_MAX} pages, minimum at most maximum"
             );
         }
+        let addresses = MemoryAddresses::reserve(ty.minimum(), GUARD_BYTES)
+            .or_else(|_| MemoryAddresses::exact(ty.minimum()))?;
         let definition = store.add_memory_definition();
-        store.new_memory(definition, ty.minimum(), ty.max_or_none(), GUARD_BYTES)
+        Ok(store.new_memory(definition, ty.minimum(), ty.max_or_none(), addresses))
     }
 
     /// The type, with the current size as minimum.
@@ -137,7 +151,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Address of byte 0.
+    /// Address of byte 0. It may change when the memory grows.
     pub fn data_ptr(&self, store: impl AsContext) -> *mut u8 {
         self.definition(&store.as_context().0.opaque).base as *mut u8
     }
@@ -165,7 +179,7 @@ impl Memory {
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let store = &mut store.as_context_mut().0.opaque;
         store.check(self.store);
-        match store.memory(self.index).grow(delta) {
+        match store.memory_mut(self.index).grow(delta) {
             Some(old) => Ok(old),
             None => bail!("failed to grow memory by `{delta}`"),
         }
@@ -189,7 +203,7 @@ impl MemoryData {
     }
 
     /// Adds `delta` pages, and gives the size before; `None` if it cannot.
-    pub(crate) fn grow(&self, delta: u64) -> Option<u64> {
+    pub(crate) fn grow(&mut self, delta: u64) -> Option<u64> {
         let VmMemoryDefinition { base, length_bytes } = self.definition.read();
         let old_pages = length_bytes / PAGE_BYTES;
         let pages = old_pages.checked_add(delta)?;
@@ -197,35 +211,62 @@ impl MemoryData {
             return None;
         }
         let added = delta * PAGE_BYTES;
-        if added > 0 {
-            // SAFETY: the addresses up to 4 GiB behind `base` are reserved for this memory.
-            unsafe { Reservation::protect_at(base + length_bytes, added, Access::ReadWrite) }
-                .ok()?;
-        }
+        let base = match &mut self.addresses {
+            MemoryAddresses::Slot { .. } | MemoryAddresses::Reserved { .. } => {
+                // SAFETY: the addresses up to 4 GiB behind `base` are reserved for this memory.
+                unsafe { Reservation::protect_at(base + length_bytes, added, Access::ReadWrite) }
+                    .ok()?;
+                base
+            }
+            MemoryAddresses::Exact(mapping) => {
+                mapping.grow(length_bytes + added).ok()?;
+                mapping.base()
+            }
+        };
         self.definition.write(VmMemoryDefinition { base, length_bytes: length_bytes + added });
         Some(old_pages)
     }
 }
 
+impl MemoryAddresses {
+    /// Reserves the addresses of a memory of `pages` pages, and makes those accessible.
+    pub(crate) fn reserve(pages: u64, guard_bytes: u64) -> Result<Self> {
+        let region = Reservation::new(RESERVED_BYTES + guard_bytes)
+            .map_err(LoadError::os(RESERVE_ADDRESSES))?;
+        region.protect(0, pages * PAGE_BYTES, Access::ReadWrite)?;
+        Ok(Self::Reserved { guard_bytes, region })
+    }
+
+    /// Allocates `pages` pages and nothing besides.
+    pub(crate) fn exact(pages: u64) -> Result<Self> {
+        Ok(Self::Exact(ExactMapping::new(pages * PAGE_BYTES)?))
+    }
+
+    /// Guard behind 4 GiB of reserved addresses, in bytes; `None` if they are not reserved.
+    pub(crate) fn guard_bytes(&self) -> Option<u64> {
+        match *self {
+            Self::Slot { guard_bytes } | Self::Reserved { guard_bytes, .. } => Some(guard_bytes),
+            Self::Exact(_) => None,
+        }
+    }
+}
+
 impl StoreOpaque {
-    /// Makes a memory of its own reservation at `definition`.
+    /// Makes a memory at `definition` of addresses that are not part of a slot.
     pub(crate) fn new_memory(
         &mut self,
         definition: VmPtr<VmMemoryDefinition>,
         min_pages: u64,
         max_pages: u64,
-        guard_bytes: u64,
-    ) -> Result<Memory> {
-        let region = Reservation::new(RESERVED_BYTES + guard_bytes)?;
-        let length_bytes = min_pages * PAGE_BYTES;
-        region.protect(0, length_bytes, Access::ReadWrite)?;
-        definition.write(VmMemoryDefinition { base: region.base(), length_bytes });
-        Ok(self.push_memory(MemoryData {
-            definition,
-            max_pages,
-            guard_bytes,
-            region: Some(region),
-        }))
+        addresses: MemoryAddresses,
+    ) -> Memory {
+        let base = match &addresses {
+            MemoryAddresses::Slot { .. } => unreachable!("slots define their memories themselves"),
+            MemoryAddresses::Reserved { region, .. } => region.base(),
+            MemoryAddresses::Exact(mapping) => mapping.base(),
+        };
+        definition.write(VmMemoryDefinition { base, length_bytes: min_pages * PAGE_BYTES });
+        self.push_memory(MemoryData { definition, max_pages, addresses })
     }
 }
 

@@ -25,22 +25,22 @@ pub(crate) enum Item {
 /// What is known of an item when it is matched.
 pub(crate) struct Given {
     pub(crate) ty: ExternType,
-    /// Guard behind a memory, in bytes.
-    pub(crate) guard_bytes: u64,
+    /// Guard behind a memory, in bytes; `None` if its addresses are not reserved.
+    pub(crate) guard_bytes: Option<u64>,
 }
 
 impl Item {
     /// Its current type in `store`.
     pub(crate) fn given(&self, store: &StoreOpaque) -> Given {
         match self {
-            Self::Host(func) => Given { ty: func.ty().clone().into(), guard_bytes: 0 },
+            Self::Host(func) => Given { ty: func.ty().clone().into(), guard_bytes: None },
             Self::Extern(item) => {
                 let guard_bytes = match item {
                     Extern::Memory(memory) => {
                         store.check(memory.store);
-                        store.memory(memory.index).guard_bytes
+                        store.memory(memory.index).addresses.guard_bytes()
                     }
-                    Extern::Func(_) | Extern::Global(_) | Extern::Table(_) => 0,
+                    Extern::Func(_) | Extern::Global(_) | Extern::Table(_) => None,
                 };
                 Given { ty: item.type_in(store), guard_bytes }
             }
@@ -56,13 +56,17 @@ pub(crate) fn check(module: &Module, index: usize, given: &Given) -> Result<()> 
     let expected = &module.plan().imports[index].ty;
     let mismatch = if !matches(expected, &given.ty) {
         TypeMismatch::Type { expected: expected.clone(), found: given.ty.clone() }
-    } else if needs_guard(module, expected) > given.guard_bytes {
-        TypeMismatch::MemoryNotReserved {
-            expected_guard_bytes: needs_guard(module, expected),
-            found_guard_bytes: given.guard_bytes,
-        }
     } else {
-        return Ok(());
+        match needed_guard_bytes(module, expected) {
+            // A memory that is not reserved has less than every guard.
+            Some(expected_guard_bytes) if given.guard_bytes < Some(expected_guard_bytes) => {
+                TypeMismatch::MemoryNotReserved {
+                    expected_guard_bytes,
+                    found_guard_bytes: given.guard_bytes,
+                }
+            }
+            _ => return Ok(()),
+        }
     };
     let (module, name) = names(module, index);
     Err(LinkError::IncompatibleImport { module, name, mismatch }.into())
@@ -81,11 +85,13 @@ fn names(module: &Module, index: usize) -> (String, String) {
     (data.str(import.module).to_owned(), data.str(import.name).to_owned())
 }
 
-fn needs_guard(module: &Module, expected: &ExternType) -> u64 {
+/// The guard that the module's code relies on behind an imported memory, in bytes; `None` if not even on reserved
+/// addresses.
+fn needed_guard_bytes(module: &Module, expected: &ExternType) -> Option<u64> {
     let slot = &module.plan().slot;
     match (expected, slot.bounds) {
-        (ExternType::Memory(_), BoundsStyle::Guard) => slot.guard_bytes,
-        _ => 0,
+        (ExternType::Memory(_), BoundsStyle::Guard) => Some(slot.guard_bytes),
+        _ => None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use aotc_abi::meta::ExternKind;
+use aotc_abi::target::BoundsStyle;
 use aotc_abi::vmctx::{
     VmCalleePrefix, VmFunctionImport, VmHostFunc, VmMemoryDefinition, VmTableDefinition,
 };
@@ -22,9 +23,10 @@ use crate::extern_::{Export, Extern};
 use crate::func::{Func, RawFunc, TypedFunc, WasmParams, WasmResults, host_record};
 use crate::global::Global;
 use crate::memory::Memory;
-use crate::module::{MemoryPlan, Module, TablePlan};
+use crate::module::{MemoryPlan, Module, SlotPlan, TablePlan};
 use crate::store::{
-    AsContextMut, InstanceData, MemoryData, NO_TABLE, StoreId, StoreOpaque, TableData,
+    AsContextMut, InstanceData, MemoryAddresses, MemoryData, NO_TABLE, StoreId, StoreOpaque,
+    TableData,
 };
 use crate::table::Table;
 use crate::types::GlobalType;
@@ -304,18 +306,24 @@ fn fill_tables(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Re
 }
 
 fn fill_memories(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Result<()> {
-    let guard_bytes = module.plan().slot.guard_bytes;
+    let SlotPlan { guard_bytes, bounds, .. } = module.plan().slot;
     for plan in &module.plan().memories {
         let index = match *plan {
             MemoryPlan::Imported => continue,
             MemoryPlan::AtCtx { min: _, max } => {
                 let definition = ctx.at(aotc_abi::vmctx::ctx::MEMORY0);
-                let data = MemoryData { definition, max_pages: max, guard_bytes, region: None };
+                let addresses = MemoryAddresses::Slot { guard_bytes };
+                let data = MemoryData { definition, max_pages: max, addresses };
                 store.push_memory(data).index
             }
             MemoryPlan::Separate { definition, min, max } => {
-                let guard_bytes = guard_bytes.max(crate::memory::GUARD_BYTES);
-                store.new_memory(ctx.at(definition), min, max, guard_bytes)?.index
+                let addresses = match bounds {
+                    BoundsStyle::Guard => {
+                        MemoryAddresses::reserve(min, guard_bytes.max(crate::memory::GUARD_BYTES))?
+                    }
+                    BoundsStyle::Explicit => MemoryAddresses::exact(min)?,
+                };
+                store.new_memory(ctx.at(definition), min, max, addresses).index
             }
         };
         store.memory_indices.push(index);

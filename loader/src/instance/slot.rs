@@ -18,6 +18,8 @@
 
 use anyhow::Result;
 
+use crate::error::LoadError;
+use crate::memory::RESERVE_ADDRESSES;
 use crate::module::Module;
 use crate::sys::{Access, Reservation};
 use crate::vmctx::InstanceCtx;
@@ -36,7 +38,11 @@ impl Slot {
     /// A new slot for an instance of `module`, with the image mapped.
     pub(crate) fn new(module: &Module) -> Result<Self> {
         let plan = &module.plan().slot;
-        let region = Reservation::new(plan.reserved_bytes)?;
+        let action = match plan.reserved_bytes > plan.vmctx_bytes {
+            true => RESERVE_ADDRESSES,
+            false => "reserve addresses for an instance",
+        };
+        let region = Reservation::new(plan.reserved_bytes).map_err(LoadError::os(action))?;
         let (file, offset) = module.image_file()?;
         region.map_private(0, plan.image_bytes, file, offset)?;
         let zeros = plan.vmctx_bytes + plan.memory_bytes - plan.image_bytes;

@@ -30,7 +30,7 @@ use aotc_abi::meta::{CodeOrder, CodeRange, ExternKind, Header, MetaError, Module
 use aotc_abi::symbol::descriptor_symbol;
 use aotc_abi::target::TrapStyle;
 
-pub(crate) use plan::{MemoryPlan, Plan, TablePlan};
+pub(crate) use plan::{MemoryPlan, Plan, SlotPlan, TablePlan};
 
 use crate::engine::Engine;
 use crate::error::LoadError;

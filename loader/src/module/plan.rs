@@ -54,7 +54,7 @@ pub(crate) enum MemoryPlan {
         min: u64,
         max: u64,
     },
-    /// A memory with a reservation of its own.
+    /// A memory with addresses of its own.
     Separate {
         definition: i32,
         min: u64,

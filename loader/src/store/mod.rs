@@ -19,7 +19,9 @@ mod opaque;
 use std::fmt;
 
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
-pub(crate) use opaque::{InstanceData, MemoryData, NO_TABLE, StoreId, StoreOpaque, TableData};
+pub(crate) use opaque::{
+    InstanceData, MemoryAddresses, MemoryData, NO_TABLE, StoreId, StoreOpaque, TableData,
+};
 
 use crate::engine::Engine;
 

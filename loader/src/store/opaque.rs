@@ -29,7 +29,7 @@ use crate::func::{Func, HostFunc, RawFunc, host_record};
 use crate::instance::{Item, Slot};
 use crate::memory::Memory;
 use crate::module::Module;
-use crate::sys::{self, Reservation};
+use crate::sys::{self, ExactMapping, Reservation};
 use crate::table::Table;
 use crate::types::{FuncType, RefType};
 use crate::vmctx::{self, InstanceCtx, VmPtr};
@@ -113,11 +113,26 @@ pub(crate) struct MemoryData {
     pub(crate) definition: VmPtr<VmMemoryDefinition>,
     /// Most pages, or [`aotc_abi::meta::NO_MAXIMUM`].
     pub(crate) max_pages: u64,
-    /// Guard behind the 4 GiB that are reserved, in bytes.
-    pub(crate) guard_bytes: u64,
-    /// Its addresses, if it is not part of an instance's slot. Owned, not used.
-    #[allow(dead_code, reason = "released when dropped")]
-    pub(crate) region: Option<Reservation>,
+    pub(crate) addresses: MemoryAddresses,
+}
+
+/// The addresses of a memory, and who owns them.
+pub(crate) enum MemoryAddresses {
+    /// The slot of its instance: 4 GiB and a guard behind them.
+    Slot {
+        /// Size of the guard.
+        guard_bytes: u64,
+    },
+    /// 4 GiB and a guard behind them.
+    Reserved {
+        /// Size of the guard.
+        guard_bytes: u64,
+        /// All of them.
+        #[allow(dead_code, reason = "released when dropped")]
+        region: Reservation,
+    },
+    /// Those of its current bytes. They change when it grows.
+    Exact(ExactMapping),
 }
 
 /// A table, at its owner's place.
@@ -285,6 +300,10 @@ impl StoreOpaque {
 
     pub(crate) fn memory(&self, index: u32) -> &MemoryData {
         &self.memories[index as usize]
+    }
+
+    pub(crate) fn memory_mut(&mut self, index: u32) -> &mut MemoryData {
+        &mut self.memories[index as usize]
     }
 
     pub(crate) fn push_memory(&mut self, data: MemoryData) -> Memory {

@@ -3,7 +3,7 @@
 //! # Safety
 //!
 //! A [`Reservation`] owns its addresses from `new` to `drop`; what is mapped or protected in it lies inside, which is
-//! asserted. A [`FileMapping`] is read-only or read-and-execute from the start and never changes. Whoever keeps an
+//! asserted. An [`ExactMapping`] owns its addresses until it grows. A [`FileMapping`] is read-only or read-and-execute from the start and never changes. Whoever keeps an
 //! address keeps the owner.
 #![allow(unsafe_code, reason = "mappings")]
 
@@ -13,7 +13,7 @@ use std::os::fd::BorrowedFd;
 use std::ptr;
 
 use anyhow::Result;
-use rustix::mm::{self, MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{self, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
 use crate::error::LoadError;
 
@@ -40,14 +40,13 @@ pub(crate) struct Reservation {
 
 impl Reservation {
     /// Reserves `bytes`, a multiple of the page size.
-    pub(crate) fn new(bytes: u64) -> Result<Self> {
+    pub(crate) fn new(bytes: u64) -> io::Result<Self> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: a new mapping, at an address of the kernel's choice.
         let base = unsafe {
             mm::mmap_anonymous(ptr::null_mut(), bytes as usize, ProtFlags::empty(), flags)
         };
-        let base = base.map_err(io::Error::from).map_err(LoadError::os("reserve addresses"))?;
-        Ok(Self { base: base as u64, bytes })
+        Ok(Self { base: base? as u64, bytes })
     }
 
     /// The first address.
@@ -120,6 +119,61 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         // SAFETY: this owns the addresses; failing to give them back leaks them.
         let _ = unsafe { mm::munmap(self.base as *mut c_void, self.bytes as usize) };
+    }
+}
+
+/// As many bytes as were asked for, readable and writable, and no addresses besides. Zero at first. They may
+/// move when there shall be more of them.
+#[derive(Debug)]
+pub(crate) struct ExactMapping {
+    /// Not null even if there are no bytes, so that it can be the base of a slice.
+    base: u64,
+    bytes: u64,
+}
+
+impl ExactMapping {
+    /// Maps `bytes`, a multiple of the page size.
+    pub(crate) fn new(bytes: u64) -> Result<Self> {
+        let mut mapping = Self { base: page_bytes(), bytes: 0 };
+        mapping.grow(bytes).map_err(LoadError::os("allocate memory"))?;
+        Ok(mapping)
+    }
+
+    /// The first address.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Makes it `bytes` long, a multiple of the page size, at another address if need be.
+    ///
+    /// # Panics
+    /// If it is longer.
+    pub(crate) fn grow(&mut self, bytes: u64) -> io::Result<()> {
+        assert!(bytes >= self.bytes, "exact mapping made smaller");
+        if bytes == self.bytes {
+            return Ok(());
+        }
+        let base = if self.bytes == 0 {
+            let protection = ProtFlags::READ | ProtFlags::WRITE;
+            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+            // SAFETY: a new mapping, at an address of the kernel's choice.
+            unsafe { mm::mmap_anonymous(ptr::null_mut(), bytes as usize, protection, flags) }
+        } else {
+            let (old, old_bytes) = (self.base as *mut c_void, self.bytes as usize);
+            // SAFETY: this owns the addresses; whoever keeps them asks for them again.
+            unsafe { mm::mremap(old, old_bytes, bytes as usize, MremapFlags::MAYMOVE) }
+        };
+        (self.base, self.bytes) = (base? as u64, bytes);
+        Ok(())
+    }
+}
+
+impl Drop for ExactMapping {
+    fn drop(&mut self) {
+        if self.bytes != 0 {
+            // SAFETY: this owns the addresses; failing to give them back leaks them.
+            let _ = unsafe { mm::munmap(self.base as *mut c_void, self.bytes as usize) };
+        }
     }
 }
 
@@ -201,6 +255,26 @@ mod tests {
             region.forget(0, 2 * page).unwrap();
             assert_eq!((at(0).read(), at(page).read()), (7, 0));
         }
+    }
+
+    #[test]
+    fn exact_mappings_grow() {
+        let page = page_bytes();
+        let mut mapping = ExactMapping::new(0).unwrap();
+        assert!(mapping.base() != 0);
+        for pages in [0, 1, 3, 1000] {
+            mapping.grow(pages * page).unwrap();
+            for index in 0..pages {
+                let at = (mapping.base() + index * page) as *mut u64;
+                // SAFETY: inside the mapping.
+                unsafe {
+                    assert!([0, index + 1].contains(&at.read()));
+                    at.write(index + 1);
+                }
+            }
+        }
+        // SAFETY: the first page.
+        assert_eq!(unsafe { (mapping.base() as *const u64).read() }, 1);
     }
 
     #[test]

@@ -16,5 +16,5 @@ pub(crate) mod thread;
 
 pub(crate) use arch::raise_address;
 pub(crate) use file::{open, sealed_memory_file};
-pub(crate) use mapping::{Access, FileMapping, Reservation, page_bytes};
+pub(crate) use mapping::{Access, ExactMapping, FileMapping, Reservation, page_bytes};
 pub(crate) use signals::install_handlers;

@@ -1,0 +1,5 @@
+//! The loader with compiled modules: what depends on the host's memory, its signals and its stacks.
+#![allow(missing_docs, reason = "tests")]
+
+mod address_space;
+mod support;

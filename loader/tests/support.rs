@@ -1,0 +1,74 @@
+//! Compiling modules, and running tests in processes of their own.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+
+use aotc::{Emit, Options};
+use aotc_abi::target::{BoundsStyle, TrapStyle};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The image of a module in the text format, with guards and signals.
+pub(crate) fn image(text: &str) -> Vec<u8> {
+    compile(text, &Options::default())
+}
+
+/// The image of a module in the text format, with explicit bounds and traps.
+pub(crate) fn explicit_image(text: &str) -> Vec<u8> {
+    let options = Options {
+        trap_style: TrapStyle::Explicit,
+        bounds_style: BoundsStyle::Explicit,
+        ..Options::default()
+    };
+    compile(text, &options)
+}
+
+fn compile(text: &str, options: &Options) -> Vec<u8> {
+    let name = Some("test".to_owned());
+    let options = Options { name, ..options.clone() };
+    aotc::compile(text.as_bytes(), Emit::Image, &options).expect("a valid module")
+}
+
+/// Runs the test `name` again in a process of its own, with `body` only there. Gives the process's end, and
+/// `None` in the process itself.
+pub(crate) fn child(name: &str, body: impl FnOnce()) -> Option<Output> {
+    const VARIABLE: &str = "AOTC_TEST_CHILD";
+    if std::env::var(VARIABLE).is_ok_and(|value| value == name) {
+        body();
+        return None;
+    }
+    let output = Command::new(std::env::current_exe().expect("the path of this test"))
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(VARIABLE, name)
+        .output()
+        .expect("the test runs again");
+    Some(output)
+}
+
+/// As [`child`], for tests that pass.
+pub(crate) fn in_child(name: &str, body: impl FnOnce()) {
+    if let Some(output) = child(name, body) {
+        let text = String::from_utf8_lossy(&output.stderr);
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success(),
+            "{} {:?}\n{out}{text}",
+            output.status,
+            output.status.signal()
+        );
+        assert!(out.contains("1 passed"), "no test is called `{name}`");
+    }
+}
+
+/// Limits this process's address space to `bytes` more than it has now.
+pub(crate) fn limit_address_space(bytes: u64) {
+    let limit = Some(address_space_bytes() + bytes);
+    let maximum = getrlimit(Resource::As).maximum;
+    setrlimit(Resource::As, Rlimit { current: limit, maximum }).expect("a limit");
+}
+
+/// Size of this process's address space, in bytes.
+pub(crate) fn address_space_bytes() -> u64 {
+    let sizes = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    let pages: u64 = sizes.split(' ').next().expect("a size").parse().expect("a number");
+    pages * rustix::param::page_size() as u64
+}
