@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: every module gives trials, and every fixture is one with a
 //! name that can be filtered.
 
+mod programs;
 mod spec;
 mod support;
 
@@ -9,6 +10,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
+    trials.extend(programs::trials());
     trials.extend(spec::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
