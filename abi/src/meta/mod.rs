@@ -13,12 +13,15 @@
 //! relocation. [`ModuleData::parse`] checks every offset, length, index and number once; the
 //! accessors afterwards cannot fail on the bytes that were checked.
 
+mod address_map;
 mod builder;
+mod check;
 mod header;
 mod record;
 mod records;
 mod view;
 
+pub use address_map::AddressMap;
 pub use builder::{Builder, CodeOffset};
 pub use header::{
     FORMAT_VERSION, Fixed, Header, LAYOUT_HASH, MAGIC, SECTION_COUNT, Section, SectionRef,
@@ -28,4 +31,4 @@ pub use records::{
     CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export, ExternKind,
     Function, Global, Import, Memory, NO_MAXIMUM, Str, Table, Type, flags,
 };
-pub use view::{AddressMap, CodeOrder, MetaError, ModuleData, Records};
+pub use view::{CodeOrder, MetaError, ModuleData, Records};

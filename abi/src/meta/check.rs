@@ -1,0 +1,339 @@
+//! Checks all of the module data once, so that reading it in place cannot fail afterwards.
+
+use core::ops::Range;
+
+use super::header::{Header, SECTION_COUNT, Section};
+use super::record::Record;
+use super::records::{
+    CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export, ExternKind,
+    Function, Global, Import, Memory, Str, Table, Type, flags,
+};
+use super::view::{CodeOrder, MetaError, ModuleData, malformed};
+use crate::builtin::BUILTIN_COUNT;
+use crate::target::{Arch, BoundsStyle, Os, TrapStyle};
+use crate::trap::TrapKind;
+use crate::types::{ValType, func_type_hash};
+use crate::vmctx;
+
+/// The one place that decides whether bytes are module data.
+pub(super) struct Checker<'d, 'a> {
+    pub(super) data: &'d ModuleData<'a>,
+    pub(super) code: Range<i64>,
+    pub(super) order: CodeOrder,
+}
+
+impl Checker<'_, '_> {
+    pub(super) fn check(&self) -> Result<(), MetaError> {
+        self.sections()?;
+        self.header()?;
+        self.types()?;
+        self.names_and_indices()?;
+        self.entities()?;
+        self.segments()?;
+        self.code()
+    }
+
+    fn sections(&self) -> Result<(), MetaError> {
+        let widths: [(Section, usize); SECTION_COUNT] = [
+            (Section::Types, Type::BYTES),
+            (Section::ValTypes, 1),
+            (Section::Imports, Import::BYTES),
+            (Section::Exports, Export::BYTES),
+            (Section::ExportOrder, 4),
+            (Section::Functions, Function::BYTES),
+            (Section::Tables, Table::BYTES),
+            (Section::Memories, Memory::BYTES),
+            (Section::Globals, Global::BYTES),
+            (Section::DataSegments, DataSegment::BYTES),
+            (Section::ElemSegments, ElemSegment::BYTES),
+            (Section::ElemItems, ElemItem::BYTES),
+            (Section::CodeRanges, CodeRange::BYTES),
+            (Section::TrapOffsets, 4),
+            (Section::TrapKinds, 1),
+            (Section::AddressMap, 1),
+            (Section::Strings, 1),
+        ];
+        for (section, width) in widths {
+            let place = self.data.header.sections[section as usize];
+            let end = u64::from(place.offset) + u64::from(place.count) * width as u64;
+            if end > self.data.bytes.len() as u64 {
+                return Err(malformed("section outside the module data", place.offset.into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn header(&self) -> Result<(), MetaError> {
+        let fixed = &self.data.header.fixed;
+        let at = Header::LEAD_BYTES as u64;
+        ensure(Arch::from_u32(fixed.arch).is_some(), "unknown architecture", at)?;
+        ensure(Os::from_u32(fixed.os).is_some(), "unknown operating system", at)?;
+        ensure(TrapStyle::from_u32(fixed.trap_style).is_some(), "unknown trap style", at)?;
+        ensure(BoundsStyle::from_u32(fixed.bounds_style).is_some(), "unknown bounds style", at)?;
+        let page = u64::from(fixed.page_bytes);
+        ensure(page == self.data.target().page_bytes().into(), "page size", at)?;
+        let vmctx_bytes = u64::from(fixed.vmctx_bytes);
+        ensure(
+            vmctx_bytes.is_multiple_of(page) && vmctx_bytes >= page && vmctx_bytes <= 1 << 30,
+            "context size",
+            at,
+        )?;
+        ensure(
+            fixed.image_offset.is_multiple_of(page)
+                && fixed.image_bytes.is_multiple_of(page)
+                && fixed.image_bytes >= vmctx_bytes
+                && fixed
+                    .image_offset
+                    .checked_add(fixed.image_bytes)
+                    .is_some_and(|end| end <= self.data.bytes.len() as u64),
+            "instance image",
+            at,
+        )?;
+        self.string(fixed.name)?;
+        self.string(fixed.producer)?;
+        self.code_offset_or_none(fixed.start_up, at)?;
+        self.code_offset_or_none(fixed.start_up_entry, at)?;
+        ensure(
+            fixed.start_up == 0 || fixed.start_up_entry != 0,
+            "start-up routine without entry",
+            at,
+        )
+    }
+
+    fn types(&self) -> Result<(), MetaError> {
+        let val_types = self.data.section_bytes(Section::ValTypes, 1);
+        let at = self.at(Section::ValTypes);
+        ensure(
+            val_types.iter().all(|&ty| ValType::from_u8(ty).is_some()),
+            "unknown value type",
+            at,
+        )?;
+        let at = self.at(Section::Types);
+        for ty in self.data.types().iter() {
+            let end = u64::from(ty.types_start) + u64::from(ty.params) + u64::from(ty.results);
+            ensure(end <= val_types.len() as u64, "type outside the value types", at)?;
+            let hash = func_type_hash(self.data.params(&ty), self.data.results(&ty));
+            ensure(hash == ty.hash, "type hash", at)?;
+            self.code_offset_or_none(ty.entry, at)?;
+            self.code_offset_or_none(ty.exit, at)?;
+        }
+        Ok(())
+    }
+
+    fn names_and_indices(&self) -> Result<(), MetaError> {
+        let at = self.at(Section::Imports);
+        let mut next = [0u32; 4];
+        for import in self.data.imports().iter() {
+            self.string(import.module)?;
+            self.string(import.name)?;
+            self.item(import.kind, import.index, at)?;
+            // Imports come first in each index space, in order.
+            let next = &mut next[import.kind as usize];
+            ensure(import.index == *next, "import out of order", at)?;
+            *next += 1;
+        }
+        for kind in [ExternKind::Func, ExternKind::Table, ExternKind::Memory, ExternKind::Global] {
+            let imported = match kind {
+                ExternKind::Func => {
+                    self.data.functions().iter().take_while(|f| f.import != 0).count()
+                }
+                ExternKind::Table => count_imported(self.data.tables().iter().map(|t| t.flags)),
+                ExternKind::Memory => count_imported(self.data.memories().iter().map(|m| m.flags)),
+                ExternKind::Global => count_imported(self.data.globals().iter().map(|g| g.flags)),
+            };
+            ensure(imported == next[kind as usize] as usize, "import count", at)?;
+        }
+        let at = self.at(Section::Exports);
+        let exports = self.data.exports();
+        for export in exports.iter() {
+            self.string(export.name)?;
+            self.item(export.kind, export.index, at)?;
+        }
+        let order = self.data.records::<u32>(Section::ExportOrder);
+        ensure(order.len() == exports.len(), "export order", at)?;
+        let mut previous: Option<&str> = None;
+        for index in order.iter() {
+            ensure((index as usize) < exports.len(), "export order", at)?;
+            let name = self.data.str(exports.at(index).name);
+            ensure(previous.is_none_or(|previous| previous < name), "export order", at)?;
+            previous = Some(name);
+        }
+        Ok(())
+    }
+
+    fn entities(&self) -> Result<(), MetaError> {
+        let at = self.at(Section::Functions);
+        let mut defined = false;
+        for function in self.data.functions().iter() {
+            ensure((function.ty as usize) < self.data.types().len(), "function type", at)?;
+            ensure(function.import == 0 || !defined, "import behind a definition", at)?;
+            defined |= function.import == 0;
+            self.string(function.name)?;
+            self.code_offset_or_none(function.code, at)?;
+            self.slot_or_none(function.import, 56, at)?;
+            self.slot_or_none(function.func_ref, 16, at)?;
+        }
+        let at = self.at(Section::Tables);
+        for table in self.data.tables().iter() {
+            let element = u8::try_from(table.element).ok().and_then(ValType::from_u8);
+            ensure(element.is_some_and(ValType::is_ref), "table element type", at)?;
+            ensure(table.min <= table.max, "table limits", at)?;
+            if table.flags & flags::CLOSED != 0 {
+                continue;
+            }
+            let bytes = if table.flags & flags::IMPORTED != 0 { 8 } else { 24 };
+            self.slot(table.definition, bytes, at)?;
+            if table.elements != 0 {
+                ensure(table.min <= vmctx::TABLE_INLINE_ELEMENTS_MAX, "table elements", at)?;
+                self.slot(table.elements, table.min * 8, at)?;
+            }
+        }
+        let at = self.at(Section::Memories);
+        let fixed = &self.data.header.fixed;
+        let memory0_bytes = fixed.image_bytes - u64::from(fixed.vmctx_bytes);
+        let mut at_ctx = false;
+        for (index, memory) in self.data.memories().iter().enumerate() {
+            ensure(memory.min <= memory.max && memory.min <= 1 << 16, "memory limits", at)?;
+            let bytes = if memory.flags & flags::IMPORTED != 0 { 8 } else { 16 };
+            self.slot(memory.definition, bytes, at)?;
+            if memory.flags & flags::AT_CTX != 0 {
+                at_ctx = true;
+                ensure(
+                    index == 0
+                        && memory.flags & flags::IMPORTED == 0
+                        && memory.definition == vmctx::ctx::MEMORY0
+                        && memory0_bytes <= memory.min << 16,
+                    "memory 0",
+                    at,
+                )?;
+            }
+        }
+        ensure(at_ctx || memory0_bytes == 0, "image of an absent memory", at)?;
+        let at = self.at(Section::Globals);
+        for global in self.data.globals().iter() {
+            let ty = u8::try_from(global.ty).ok().and_then(ValType::from_u8);
+            let imported = global.flags & flags::IMPORTED != 0;
+            let Some(ty) = ty else { return Err(malformed("global type", at)) };
+            self.slot(global.slot, if imported { 8 } else { ty.slot_bytes().into() }, at)?;
+        }
+        Ok(())
+    }
+
+    fn segments(&self) -> Result<(), MetaError> {
+        let at = self.at(Section::DataSegments);
+        for segment in self.data.data_segments().iter() {
+            let end = u64::from(segment.offset) + u64::from(segment.bytes);
+            ensure(end <= self.data.bytes.len() as u64, "data segment", at)?;
+            self.slot_or_none(segment.length, 8, at)?;
+        }
+        let at = self.at(Section::ElemSegments);
+        let items = self.data.elem_items();
+        for segment in self.data.elem_segments().iter() {
+            let element = u8::try_from(segment.element).ok().and_then(ValType::from_u8);
+            ensure(element.is_some_and(ValType::is_ref), "segment element type", at)?;
+            let end = u64::from(segment.items_start) + u64::from(segment.items);
+            ensure(end <= items.len() as u64, "element segment", at)?;
+            ensure(segment.items == 0 || segment.length != 0, "element segment", at)?;
+            self.slot_or_none(segment.length, 8, at)?;
+            for index in segment.items_start..segment.items_start + segment.items {
+                let item = items.at(index);
+                let valid = match ElemItemKind::from_u32(item.kind) {
+                    None => false,
+                    Some(ElemItemKind::Null) => true,
+                    Some(ElemItemKind::Func) => {
+                        segment.element == ValType::FuncRef as u32
+                            && self
+                                .data
+                                .functions()
+                                .get(item.index)
+                                .is_some_and(|f| f.func_ref != 0)
+                    }
+                    Some(ElemItemKind::Global) => {
+                        self.data.globals().get(item.index).is_some_and(|g| g.ty == segment.element)
+                    }
+                };
+                ensure(valid, "element segment item", at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn code(&self) -> Result<(), MetaError> {
+        let at = self.at(Section::CodeRanges);
+        let trap_offsets = self.data.records::<u32>(Section::TrapOffsets).len() as u64;
+        let trap_kinds = self.data.section_bytes(Section::TrapKinds, 1).len() as u64;
+        let map_bytes = self.data.section_bytes(Section::AddressMap, 1).len() as u64;
+        ensure(trap_offsets == trap_kinds, "trap table", at)?;
+        let mut previous_end = self.code.start;
+        for range in self.data.code_ranges().iter() {
+            let start = i64::from(range.code);
+            let end = start + i64::from(range.bytes);
+            let sorted = self.order == CodeOrder::Linked || start >= previous_end;
+            ensure(sorted && start >= self.code.start && end <= self.code.end, "code range", at)?;
+            previous_end = end;
+            let traps_end = u64::from(range.traps_start) + u64::from(range.traps);
+            ensure(traps_end <= trap_offsets, "trap sites", at)?;
+            let map_end = u64::from(range.map_start) + u64::from(range.map_bytes);
+            ensure(map_end <= map_bytes, "address map", at)?;
+            let valid = match CodeKind::from_u32(range.kind) {
+                None => false,
+                Some(CodeKind::Function | CodeKind::Thunk) => {
+                    (range.index as usize) < self.data.functions().len()
+                }
+                Some(CodeKind::Entry | CodeKind::Exit) => true,
+                Some(CodeKind::Builtin) => (range.index as usize) < BUILTIN_COUNT,
+                Some(CodeKind::StartUp) => true,
+            };
+            ensure(valid, "code kind", at)?;
+        }
+        let kinds = self.data.section_bytes(Section::TrapKinds, 1);
+        ensure(kinds.iter().all(|&kind| TrapKind::from_u8(kind).is_some()), "trap kind", at)
+    }
+
+    fn item(&self, kind: u32, index: u32, at: u64) -> Result<(), MetaError> {
+        let count = match ExternKind::from_u32(kind) {
+            Some(ExternKind::Func) => self.data.functions().len(),
+            Some(ExternKind::Table) => self.data.tables().len(),
+            Some(ExternKind::Memory) => self.data.memories().len(),
+            Some(ExternKind::Global) => self.data.globals().len(),
+            None => return Err(malformed("unknown kind of import or export", at)),
+        };
+        ensure((index as usize) < count, "import or export index", at)
+    }
+
+    fn string(&self, name: Str) -> Result<(), MetaError> {
+        let at = self.at(Section::Strings) + u64::from(name.offset);
+        ensure(self.data.get_str(name).is_some(), "string", at)
+    }
+
+    fn code_offset_or_none(&self, offset: i32, at: u64) -> Result<(), MetaError> {
+        let inside = offset == 0 || self.code.contains(&i64::from(offset));
+        ensure(inside, "code offset outside the code", at)
+    }
+
+    fn slot_or_none(&self, offset: i32, bytes: u64, at: u64) -> Result<(), MetaError> {
+        if offset == 0 { Ok(()) } else { self.slot(offset, bytes, at) }
+    }
+
+    /// `bytes` at context offset `offset` lie below the context, and are aligned to 8.
+    fn slot(&self, offset: i32, bytes: u64, at: u64) -> Result<(), MetaError> {
+        let lowest = -i64::from(self.data.header.fixed.vmctx_bytes);
+        let start = i64::from(offset);
+        let inside = start >= lowest
+            && i64::try_from(bytes).is_ok_and(|bytes| start + bytes <= 0)
+            && start % 8 == 0;
+        ensure(inside, "context offset", at)
+    }
+
+    fn at(&self, section: Section) -> u64 {
+        self.data.header.sections[section as usize].offset.into()
+    }
+}
+
+fn count_imported(flags: impl Iterator<Item = u32>) -> usize {
+    flags.take_while(|flags| flags & flags::IMPORTED != 0).count()
+}
+
+fn ensure(holds: bool, what: &'static str, offset: u64) -> Result<(), MetaError> {
+    if holds { Ok(()) } else { Err(malformed(what, offset)) }
+}
