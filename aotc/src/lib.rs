@@ -23,7 +23,7 @@ mod translate;
 
 pub use error::Error;
 pub use inspect::{CodeSize, ExportItem, ImportItem, InspectError, Inspection, PartSize, inspect};
-pub use options::{AddressMapStyle, Cpu, DEFAULT_CPU, OptLevel, Options};
+pub use options::{AddressMapStyle, Cpu, DEFAULT_CPU, Features, OptLevel, Options};
 
 use std::borrow::Cow;
 use std::num::NonZero;
@@ -54,7 +54,7 @@ pub fn compile(input: &[u8], emit: Emit, options: &Options) -> Result<Vec<u8>, E
     let wasm = to_binary(input)?;
     let threads = options.thread_count();
     let isas = codegen::isas(options)?;
-    let module = parse::parse(&wasm, threads)?;
+    let module = parse::parse(&wasm, options.features, threads)?;
     let plan = plan::build(&module, options)?;
     let env = translate::Env { module: &module, plan: &plan, options, isa: &*isas.lowering };
     match emit {

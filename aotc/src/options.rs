@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 /// every byte of the result; `threads` does not matter.
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Which WebAssembly is accepted.
+    pub features: Features,
     /// Processor architecture and operating system.
     pub target: Target,
     /// Processor features that the code may use.
@@ -34,6 +36,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            features: Features::All,
             target: Target { arch: Arch::X86_64, os: Os::Linux },
             cpu: Cpu::parse(DEFAULT_CPU, Arch::X86_64).expect("the default CPU is in the table"),
             opt_level: OptLevel::Speed,
@@ -62,6 +65,15 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// Which WebAssembly is accepted. The meaning of a module that both accept is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Features {
+    /// Version 2.0 of the specification, nothing more.
+    Wasm2,
+    /// Everything supported: version 2.0, extended constant expressions, multiple memories.
+    All,
 }
 
 /// The CPU that is assumed if none is named: any x86-64 processor with AVX2 (Haswell, 2013; Zen).

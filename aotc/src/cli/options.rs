@@ -5,10 +5,13 @@ use std::num::NonZero;
 use aotc_abi::target::{Arch, BoundsStyle, Os, Target, TrapStyle};
 use clap::ValueEnum;
 
-use crate::{AddressMapStyle, Cpu, DEFAULT_CPU, OptLevel, Options};
+use crate::{AddressMapStyle, Cpu, DEFAULT_CPU, Features, OptLevel, Options};
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct CompileOptions {
+    /// WebAssembly to accept.
+    #[arg(long, value_enum, default_value_t = WasmArg::All)]
+    wasm: WasmArg,
     /// Processor and operating system to compile for.
     #[arg(long, value_enum, default_value_t = TargetArg::X86_64Linux)]
     target: TargetArg,
@@ -33,6 +36,15 @@ pub(super) struct CompileOptions {
     /// Threads to compile with (default: one per processor).
     #[arg(long)]
     threads: Option<NonZero<usize>>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WasmArg {
+    /// Version 2.0 of the specification.
+    #[value(name = "2.0")]
+    Wasm2,
+    /// Everything supported.
+    All,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -84,6 +96,10 @@ impl CompileOptions {
             }
         };
         Ok(Options {
+            features: match self.wasm {
+                WasmArg::Wasm2 => Features::Wasm2,
+                WasmArg::All => Features::All,
+            },
             target,
             cpu: Cpu::parse(&self.cpu, target.arch)?,
             opt_level: match self.optimise {

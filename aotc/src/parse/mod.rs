@@ -15,25 +15,39 @@ use wasmparser::{
 };
 
 use crate::error::{Error, Result};
+use crate::options::Features;
 pub(crate) use module::{
     ConstExpr, ConstOp, DataSegment, ElementSegment, Export, FuncType, Global, Import, Memory,
     SegmentMode, Table, WasmModule,
 };
 
-/// What is accepted: WebAssembly 2.0, extended constants and multiple memories.
-fn features() -> WasmFeatures {
-    WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::MULTI_MEMORY
+/// The validator's name of a set of features.
+fn wasm_features(features: Features) -> WasmFeatures {
+    match features {
+        Features::Wasm2 => WasmFeatures::WASM2,
+        Features::All => {
+            WasmFeatures::WASM2 | WasmFeatures::EXTENDED_CONST | WasmFeatures::MULTI_MEMORY
+        }
+    }
 }
 
 /// Parses and validates a module in the binary format.
 ///
 /// # Errors
 /// [`Error::Invalid`] with the offset of what is wrong.
-pub(crate) fn parse(wasm: &[u8], threads: NonZero<usize>) -> Result<WasmModule<'_>> {
-    let mut validator = Validator::new_with_features(features());
+pub(crate) fn parse(
+    wasm: &[u8],
+    features: Features,
+    threads: NonZero<usize>,
+) -> Result<WasmModule<'_>> {
+    let features = wasm_features(features);
+    let mut validator = Validator::new_with_features(features);
     let mut module = WasmModule::default();
     let mut bodies = Vec::new();
-    for payload in Parser::new(0).parse_all(wasm) {
+    let mut parser = Parser::new(0);
+    // Some encodings are read in another way with other features.
+    parser.set_features(features);
+    for payload in parser.parse_all(wasm) {
         let payload = payload?;
         if let ValidPayload::Func(to_validate, body) = validator.payload(&payload)? {
             bodies.push((to_validate, body));
