@@ -13,6 +13,7 @@ use crate::sys::thread;
 #[derive(Debug)]
 pub struct WasmBacktrace {
     frames: Vec<FrameInfo>,
+    frames_left_out: usize,
 }
 
 /// What the innermost program counter is.
@@ -39,12 +40,23 @@ impl WasmBacktrace {
         &self.frames
     }
 
-    /// The backtrace of the code that is calling the host now.
-    pub fn capture(store: impl crate::AsContext) -> Self {
-        capture(&store.as_context().0.opaque).unwrap_or(Self { frames: Vec::new() })
+    /// Number of frames older than [`WasmBacktrace::frames`]: only the youngest of a deep stack are kept.
+    pub fn frames_left_out(&self) -> usize {
+        self.frames_left_out
     }
 
-    fn new(store: &StoreOpaque, pcs: &[u64], innermost: Innermost) -> Option<Self> {
+    /// The backtrace of the code that is calling the host now.
+    pub fn capture(store: impl crate::AsContext) -> Self {
+        capture(&store.as_context().0.opaque)
+            .unwrap_or(Self { frames: Vec::new(), frames_left_out: 0 })
+    }
+
+    fn new(
+        store: &StoreOpaque,
+        pcs: &[u64],
+        frames_left_out: usize,
+        innermost: Innermost,
+    ) -> Option<Self> {
         let frames: Vec<FrameInfo> = pcs
             .iter()
             .enumerate()
@@ -54,7 +66,7 @@ impl WasmBacktrace {
                 Innermost::Fault | Innermost::Call => frame(store, pc - 1),
             })
             .collect();
-        (!frames.is_empty()).then_some(Self { frames })
+        (!frames.is_empty()).then_some(Self { frames, frames_left_out })
     }
 }
 
@@ -101,6 +113,9 @@ impl fmt::Display for WasmBacktrace {
                 None => write!(f, "{module}!<wasm function {}>", frame.func_index)?,
             }
         }
+        if self.frames_left_out > 0 {
+            write!(f, "\n  ... {} older frames left out", self.frames_left_out)?;
+        }
         Ok(())
     }
 }
@@ -108,12 +123,12 @@ impl fmt::Display for WasmBacktrace {
 /// The frames below the innermost exit from wasm; `None` if there are none.
 pub(crate) fn capture(store: &StoreOpaque) -> Option<WasmBacktrace> {
     thread::record_frames_at_exit(store.vm.get());
-    thread::with_frames(|pcs| WasmBacktrace::new(store, pcs, Innermost::Call))
+    thread::with_frames(|pcs, left_out| WasmBacktrace::new(store, pcs, left_out, Innermost::Call))
 }
 
 /// The frames that the signal handler recorded.
 pub(crate) fn from_signal(store: &StoreOpaque) -> Option<WasmBacktrace> {
-    thread::with_frames(|pcs| WasmBacktrace::new(store, pcs, Innermost::Fault))
+    thread::with_frames(|pcs, left_out| WasmBacktrace::new(store, pcs, left_out, Innermost::Fault))
 }
 
 fn frame(store: &StoreOpaque, pc: u64) -> Option<FrameInfo> {

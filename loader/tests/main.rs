@@ -2,4 +2,5 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod address_space;
+mod faults;
 mod support;

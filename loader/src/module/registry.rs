@@ -49,9 +49,16 @@ pub(super) fn unregister(module: &ModuleInner) {
     });
 }
 
-/// What the instruction at `pc` traps with. The outer `None`: `pc` is in no module's code. The inner: the
-/// instruction is no trap site of its own.
-pub(crate) fn find_trap(pc: u64) -> Option<Option<TrapKind>> {
+/// An instruction in a module's code.
+pub(crate) struct Site {
+    /// What it traps with, if it is a trap site of its own.
+    pub(crate) kind: Option<TrapKind>,
+    /// Its offset in its piece of code.
+    pub(crate) offset: u32,
+}
+
+/// The instruction at `pc`; `None` if that is in no module's code.
+pub(crate) fn find_trap(pc: u64) -> Option<Site> {
     READERS.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the file's contract: the snapshot and its modules stay while this is counted.
     let found = unsafe {
@@ -61,7 +68,7 @@ pub(crate) fn find_trap(pc: u64) -> Option<Option<TrapKind>> {
             candidates.take_while(|entry| pc < entry.ends_by).find_map(|entry| {
                 let module = &*entry.module;
                 let (range, offset) = module.find_code(pc)?;
-                Some(module.data().trap_at(&range, offset))
+                Some(Site { kind: module.data().trap_at(&range, offset), offset })
             })
         })
     };

@@ -27,7 +27,7 @@ use crate::engine::Engine;
 use crate::extern_::Extern;
 use crate::func::{Func, HostFunc, RawFunc, host_record};
 use crate::instance::{Item, Slot};
-use crate::memory::Memory;
+use crate::memory::{Memory, RESERVED_BYTES};
 use crate::module::Module;
 use crate::sys::{self, ExactMapping, Reservation};
 use crate::table::Table;
@@ -300,6 +300,28 @@ impl StoreOpaque {
 
     pub(crate) fn memory(&self, index: u32) -> &MemoryData {
         &self.memories[index as usize]
+    }
+
+    /// Whether `address` is one whose access faults because it is behind the end of a reserved memory of the store at
+    /// `vm`. For the signal handler: allocates nothing.
+    ///
+    /// # Safety
+    /// 1. `vm` is the address of a live store's [`VmStoreCtx`].
+    /// 2. Compiled code runs in it on this thread, so that nobody changes the store meanwhile.
+    pub(crate) unsafe fn is_behind_memory(vm: *const VmStoreCtx, address: u64) -> bool {
+        // A processor may name any byte of an access that begins before the end.
+        const ACCESS_BYTES_MAX: u64 = 64;
+        // SAFETY: the caller's promise; `StoreOpaque` starts with what `vm` is the address of.
+        let memories = unsafe { &(*vm.cast::<StoreOpaque>()).memories };
+        memories.iter().any(|memory| {
+            let VmMemoryDefinition { base, length_bytes } = memory.definition.read();
+            memory.addresses.guard_bytes().is_some_and(|guard_bytes| {
+                let end = base + length_bytes;
+                (end.saturating_sub(ACCESS_BYTES_MAX).max(base)
+                    ..base + RESERVED_BYTES + guard_bytes)
+                    .contains(&address)
+            })
+        })
     }
 
     pub(crate) fn memory_mut(&mut self, index: u32) -> &mut MemoryData {

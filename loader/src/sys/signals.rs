@@ -1,13 +1,22 @@
 //! Faults of compiled code become traps; all others go to whoever handled them before.
 //!
-//! The handler takes a fault for its own if compiled code is active on the thread and the program
-//! counter lies in the code of a registered module. Then it records the trap and the frames, and makes the
-//! thread go on at the innermost entry trampoline's handler. It allocates nothing and takes no lock.
+//! The handler takes a fault for its own if compiled code is active on the thread, the program counter lies in the
+//! code of a registered module, and the fault is one that compiled code is meant to have:
+//!
+//! | instruction | address | trap |
+//! |---|---|---|
+//! | a trap site | | as the module's table says |
+//! | any other | behind a reserved memory of the store | out of bounds memory access |
+//! | any other | at the end of the stack | call stack exhausted |
+//!
+//! Then it records the trap and the frames, and makes the thread go on at the innermost entry trampoline's handler.
+//! It allocates nothing and takes no lock.
 //!
 //! # Safety
 //!
 //! Handlers are installed once and stay. The kernel calls [`handle`] with valid arguments. What it
-//! reads is the thread's record, its activations, and the registry of modules, which can be read at any time.
+//! reads is the thread's record, its activations, the registry of modules, which can be read at any time, and
+//! the current store's memories, which nobody changes while compiled code runs.
 #![allow(unsafe_code, reason = "signal handlers")]
 
 use std::ffi::{c_int, c_void};
@@ -20,6 +29,7 @@ use aotc_abi::trap::TrapKind;
 use super::arch::{self, Registers};
 use super::thread;
 use crate::module::registry;
+use crate::store::StoreOpaque;
 
 /// The signals by which compiled code faults.
 const SIGNALS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
@@ -73,19 +83,28 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
 /// # Safety
 /// The arguments are the kernel's.
 unsafe fn take(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::ucontext_t) -> bool {
+    // SAFETY: the kernel's record. Signals that someone sent have codes up to 0.
+    if unsafe { (*info).si_code } <= 0 {
+        return false;
+    }
     let Some(vm) = thread::current_store() else { return false };
     // SAFETY: the kernel's context.
     let Registers { pc, sp, fp } = unsafe { arch::registers(context) };
     let Some(site) = registry::find_trap(pc) else { return false };
-    let kind = match site {
-        Some(kind) => kind,
+    let (kind, return_address) = match site.kind {
+        Some(kind) => (kind, None),
         None if signal == libc::SIGSEGV || signal == libc::SIGBUS => {
             // SAFETY: the kernel's record of a fault, which has an address.
             let address = unsafe { (*info).si_addr() } as u64;
-            if thread::is_stack_end(address, sp) {
-                TrapKind::StackOverflow
+            // SAFETY: the innermost activation's store, whose borrow compiled code has now.
+            if unsafe { StoreOpaque::is_behind_memory(vm, address) } {
+                (TrapKind::MemoryOutOfBounds, None)
+            } else if thread::is_stack_end(address, sp) {
+                // SAFETY: the kernel's context; what a call left on the stack is readable.
+                let caller = unsafe { arch::return_address_in_prologue(context, site.offset) };
+                (TrapKind::StackOverflow, caller)
             } else {
-                TrapKind::MemoryOutOfBounds
+                return false;
             }
         }
         None => return false,
@@ -94,7 +113,7 @@ unsafe fn take(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::uc
     // SAFETY: the program counter is in compiled code, so this thread is inside its innermost activation, whose entry
     // trampoline filled the store's entry fields and is still on the stack.
     unsafe {
-        thread::record_frames_at(pc, fp);
+        thread::record_frames_at(pc, fp, return_address);
         let entry = &*vm;
         let registers =
             Registers { pc: entry.entry_handler, sp: entry.entry_sp, fp: entry.entry_fp };

@@ -23,7 +23,7 @@ use super::mapping::page_bytes;
 const HOST_STACK_BYTES: u64 = 128 << 10;
 /// Size of the stack for signal handlers, in bytes.
 const SIGNAL_STACK_BYTES: usize = 64 << 10;
-/// Most frames that are recorded.
+/// Most frames that are recorded: the youngest. Others are counted.
 const FRAMES_MAX: usize = 64;
 
 struct Thread {
@@ -36,6 +36,8 @@ struct Thread {
     trap: Cell<u8>,
     frame_count: Cell<usize>,
     frames: [Cell<u64>; FRAMES_MAX],
+    /// Frames, older than those recorded, for which there was no room.
+    left_out: Cell<usize>,
 }
 
 thread_local! {
@@ -47,6 +49,7 @@ thread_local! {
             trap: Cell::new(0),
             frame_count: Cell::new(0),
             frames: [const { Cell::new(0) }; FRAMES_MAX],
+            left_out: Cell::new(0),
         }
     };
     static SIGNAL_STACK: RefCell<Option<SignalStack>> = const { RefCell::new(None) };
@@ -128,23 +131,27 @@ pub(crate) fn take_trap() -> Option<TrapKind> {
     TrapKind::from_u8(THREAD.with(|thread| thread.trap.take()))
 }
 
-/// Records the frames of the store at `vm`, from an interrupted one on.
+/// Records the frames of the innermost activation's store, from an interrupted one on. If that has no frame of its
+/// own yet, `fp` is its caller's, and `return_address` leads there.
 ///
 /// # Safety
 /// `pc` and `fp` are those of compiled code that runs in the innermost activation.
-pub(super) unsafe fn record_frames_at(pc: u64, fp: u64) {
+pub(super) unsafe fn record_frames_at(pc: u64, fp: u64, return_address: Option<u64>) {
     THREAD.with(|thread| {
-        thread.frame_count.set(0);
+        thread.clear_frames();
         let activation = thread.activation.get();
+        if return_address.is_some() {
+            thread.record_frame(pc);
+        }
         // SAFETY: the caller's promise.
-        unsafe { record_activations(thread, activation, pc, fp) };
+        unsafe { record_activations(thread, activation, return_address.unwrap_or(pc), fp) };
     });
 }
 
 /// Records the frames of the store at `vm`, from its last exit on. None if it has no activation.
 pub(crate) fn record_frames_at_exit(vm: *mut VmStoreCtx) {
     THREAD.with(|thread| {
-        thread.frame_count.set(0);
+        thread.clear_frames();
         let activation = of_store(thread.activation.get(), vm);
         if activation.is_null() {
             return;
@@ -160,13 +167,32 @@ pub(crate) fn record_frames_at_exit(vm: *mut VmStoreCtx) {
     });
 }
 
-/// Calls `f` with the recorded frames' program counters, innermost first.
-pub(crate) fn with_frames<R>(f: impl FnOnce(&[u64]) -> R) -> R {
-    let (frames, count) = THREAD.with(|thread| {
-        let count = thread.frame_count.get();
-        (std::array::from_fn::<u64, FRAMES_MAX, _>(|index| thread.frames[index].get()), count)
+/// Calls `f` with the recorded frames' program counters, innermost first, and the number of older frames that were
+/// left out.
+pub(crate) fn with_frames<R>(f: impl FnOnce(&[u64], usize) -> R) -> R {
+    let (frames, count, left_out) = THREAD.with(|thread| {
+        let frames: [u64; FRAMES_MAX] = std::array::from_fn(|index| thread.frames[index].get());
+        (frames, thread.frame_count.get(), thread.left_out.get())
     });
-    f(&frames[..count])
+    f(&frames[..count], left_out)
+}
+
+impl Thread {
+    fn clear_frames(&self) {
+        self.frame_count.set(0);
+        self.left_out.set(0);
+    }
+
+    fn record_frame(&self, pc: u64) {
+        let count = self.frame_count.get();
+        match self.frames.get(count) {
+            Some(frame) => {
+                frame.set(pc);
+                self.frame_count.set(count + 1);
+            }
+            None => self.left_out.set(self.left_out.get() + 1),
+        }
+    }
 }
 
 fn of_store(mut activation: *const Activation, vm: *mut VmStoreCtx) -> *const Activation {
@@ -213,12 +239,7 @@ unsafe fn record_activations(thread: &Thread, activation: *const Activation, pc:
 /// `fp` is a frame pointer of compiled code whose entry trampoline's is `entry_fp`.
 unsafe fn walk(thread: &Thread, mut pc: u64, mut fp: u64, entry_fp: u64) {
     loop {
-        let count = thread.frame_count.get();
-        if count == FRAMES_MAX {
-            return;
-        }
-        thread.frames[count].set(pc);
-        thread.frame_count.set(count + 1);
+        thread.record_frame(pc);
         if fp >= entry_fp || !fp.is_multiple_of(8) {
             return;
         }

@@ -1,6 +1,6 @@
 //! What differs between processors: leaving wasm, and the registers of an interrupted thread.
 //!
-//! Each file defines `raise` and [`Registers`]' two functions for its processor.
+//! Each file defines `raise`, [`Registers`]' two functions and what is known in a prologue for its processor.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -16,7 +16,7 @@ use riscv64 as current;
 #[cfg(target_arch = "x86_64")]
 use x86_64 as current;
 
-pub(super) use current::{registers, resume_at};
+pub(super) use current::{registers, resume_at, return_address_in_prologue};
 
 /// The registers by which a thread is interrupted and resumed.
 #[derive(Clone, Copy, Debug)]

@@ -13,6 +13,7 @@ use super::Registers;
 
 /// Places in the kernel's general registers; place 0 holds the program counter.
 const PC: usize = 0;
+const RA: usize = 1;
 const SP: usize = 2;
 const S0: usize = 8;
 const A0: usize = 10;
@@ -42,6 +43,22 @@ pub(in crate::sys) unsafe fn registers(context: *const libc::ucontext_t) -> Regi
     // SAFETY: the caller's promise.
     let gregs = unsafe { &(*context).uc_mcontext.__gregs };
     Registers { pc: gregs[PC], sp: gregs[SP], fp: gregs[S0] }
+}
+
+/// The return address of a function that is interrupted at `offset` bytes, before it has a frame; `None` behind
+/// its prologue.
+///
+/// # Safety
+/// `context` is what the kernel gave to the running signal handler, and a function was interrupted.
+pub(in crate::sys) unsafe fn return_address_in_prologue(
+    context: *const libc::ucontext_t,
+    offset: u32,
+) -> Option<u64> {
+    /// The stack pointer's adjustment and two stores.
+    const BEFORE_FRAME_BYTES: u32 = 12;
+    // SAFETY: the caller's promise.
+    let gregs = unsafe { &(*context).uc_mcontext.__gregs };
+    (offset < BEFORE_FRAME_BYTES).then_some(gregs[RA])
 }
 
 /// Makes the thread go on at `registers`, with both payload registers 0, when the handler returns.

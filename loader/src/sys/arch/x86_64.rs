@@ -43,6 +43,20 @@ pub(in crate::sys) unsafe fn registers(context: *const libc::ucontext_t) -> Regi
     }
 }
 
+/// The return address of a function that is interrupted at `offset` bytes, before it has a frame; `None` behind
+/// its prologue.
+///
+/// # Safety
+/// `context` is what the kernel gave to the running signal handler, and a function was interrupted.
+pub(in crate::sys) unsafe fn return_address_in_prologue(
+    context: *const libc::ucontext_t,
+    offset: u32,
+) -> Option<u64> {
+    // SAFETY: the caller's promise; before the first instruction, `push rbp`, the stack pointer is at what the call
+    // pushed.
+    (offset == 0).then(|| unsafe { (registers(context).sp as *const u64).read() })
+}
+
 /// Makes the thread go on at `registers`, with both payload registers 0, when the handler returns.
 ///
 /// # Safety
