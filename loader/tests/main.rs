@@ -2,5 +2,6 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod address_space;
+mod failure;
 mod faults;
 mod support;

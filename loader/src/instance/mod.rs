@@ -43,8 +43,8 @@ impl Instance {
     /// Instantiates `module` with one import for each that it has, in order, and runs its start function.
     ///
     /// # Errors
-    /// [`LinkError`]; [`crate::LoadError`] if the system refuses memory; a [`crate::Trap`] or other error of the start function,
-    /// in which case what it did to the store stays.
+    /// [`LinkError`]; [`crate::LoadError`] if the system refuses memory: then the store is as it was, and all memory is given
+    /// back. A [`crate::Trap`] or other error of the start function, in which case what it did to the store stays.
     pub fn new(
         mut store: impl AsContextMut,
         module: &Module,
@@ -186,10 +186,28 @@ pub(crate) fn instantiate(
     if items.iter().any(other_store) {
         return Err(LinkError::OtherStore.into());
     }
+    let before = store.extent();
+    let allocated = allocate(store, module, items);
+    if allocated.is_err() {
+        store.cut(before);
+    }
+    let (index, ctx) = allocated?;
+    // From here on code may run, and what it did stays.
     store.register_module(module);
     if !items.is_empty() && !store.imports.last().is_some_and(|last| Arc::ptr_eq(last, items)) {
         store.imports.push(items.clone());
     }
+    start(store, module, ctx)?;
+    Ok(Instance { store: store.id, index })
+}
+
+/// Puts an instance into the store, with all its memory and its imports. If it fails, what it has put into the
+/// store is left there for the caller.
+fn allocate(
+    store: &mut StoreOpaque,
+    module: &Module,
+    items: &[Item],
+) -> Result<(u32, InstanceCtx)> {
     let slot = module.take_slot()?;
     let ctx = slot.ctx();
     let index = store.instances.len() as u32;
@@ -206,8 +224,7 @@ pub(crate) fn instantiate(
     }
     fill_tables(store, module, ctx)?;
     fill_memories(store, module, ctx)?;
-    start(store, module, ctx)?;
-    Ok(Instance { store: store.id, index })
+    Ok((index, ctx))
 }
 
 fn fill_header(store: &StoreOpaque, module: &Module, ctx: InstanceCtx, index: u32) {

@@ -108,6 +108,16 @@ impl Drop for InstanceData {
     }
 }
 
+/// How much a store has of what an instantiation adds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    instances: usize,
+    memories: usize,
+    tables: usize,
+    memory_indices: usize,
+    table_indices: usize,
+}
+
 /// A memory, at its owner's place.
 pub(crate) struct MemoryData {
     pub(crate) definition: VmPtr<VmMemoryDefinition>,
@@ -364,6 +374,30 @@ impl StoreOpaque {
     }
 
     // Instances.
+
+    /// How much there is of what an instantiation adds.
+    pub(crate) fn extent(&self) -> Extent {
+        Extent {
+            instances: self.instances.len(),
+            memories: self.memories.len(),
+            tables: self.tables.len(),
+            memory_indices: self.memory_indices.len(),
+            table_indices: self.table_indices.len(),
+        }
+    }
+
+    /// Drops what was added since [`StoreOpaque::extent`] gave `extent`, to which nothing refers yet. Slots are given
+    /// back to the system, which may be short of memory.
+    pub(crate) fn cut(&mut self, extent: Extent) {
+        for instance in &mut self.instances[extent.instances..] {
+            instance.slot = None;
+        }
+        self.instances.truncate(extent.instances);
+        self.memories.truncate(extent.memories);
+        self.tables.truncate(extent.tables);
+        self.memory_indices.truncate(extent.memory_indices);
+        self.table_indices.truncate(extent.table_indices);
+    }
 
     /// Number of the instance with context `ctx`; `None` for 0.
     pub(crate) fn instance_of(&self, ctx: u64) -> Option<u32> {
