@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: every module gives trials, and every fixture is one with a
 //! name that can be filtered.
 
+mod doors;
 mod programs;
 mod spec;
 mod support;
@@ -10,6 +11,7 @@ use libtest_mimic::{Arguments, Trial};
 fn main() {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
+    trials.extend(doors::trials());
     trials.extend(programs::trials());
     trials.extend(spec::trials());
     libtest_mimic::run(&arguments, trials).exit();

@@ -54,7 +54,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// All scripts: in which folder, with which features. A proposal's scripts were written before later
 /// proposals, and expect that their encodings are refused.
-fn files() -> Vec<(String, Features, TestFile<'static>)> {
+pub(crate) fn files() -> Vec<(String, Features, TestFile<'static>)> {
     let mut files: Vec<_> =
         spec(&SpecVersion::V2).map(|file| ("wasm-v2".to_owned(), Features::Wasm2, file)).collect();
     for of in PROPOSALS {
