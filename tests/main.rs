@@ -2,6 +2,7 @@
 //! name that can be filtered.
 
 mod doors;
+mod golden;
 mod programs;
 mod spec;
 mod support;
@@ -12,6 +13,7 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(doors::trials());
+    trials.extend(golden::trials());
     trials.extend(programs::trials());
     trials.extend(spec::trials());
     libtest_mimic::run(&arguments, trials).exit();

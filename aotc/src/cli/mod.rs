@@ -10,6 +10,8 @@ mod output;
 mod run;
 pub mod wast;
 
+pub use options::parse_options;
+
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

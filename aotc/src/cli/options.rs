@@ -3,7 +3,7 @@
 use std::num::NonZero;
 
 use aotc_abi::target::{Arch, BoundsStyle, Os, Target, TrapStyle};
-use clap::ValueEnum;
+use clap::{Parser, ValueEnum};
 
 use crate::{AddressMapStyle, Cpu, DEFAULT_CPU, Features, OptLevel, Options};
 
@@ -77,6 +77,21 @@ enum BoundsArg {
     Guard,
     /// A comparison before every access.
     Explicit,
+}
+
+/// Reads options as the command does: words with spaces between them.
+///
+/// # Errors
+/// A word that is no option, or a value that an option does not have.
+pub fn parse_options(words: &str) -> anyhow::Result<Options> {
+    /// The options without the rest of a command.
+    #[derive(clap::Parser)]
+    struct Alone {
+        #[command(flatten)]
+        options: CompileOptions,
+    }
+    let alone = Alone::try_parse_from(["aotc"].into_iter().chain(words.split_whitespace()))?;
+    Ok(alone.options.to_options()?)
 }
 
 impl CompileOptions {
