@@ -4,4 +4,5 @@
 mod address_space;
 mod failure;
 mod faults;
+mod slots;
 mod support;
