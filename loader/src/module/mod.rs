@@ -26,7 +26,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
-use aotc_abi::meta::{CodeOrder, CodeRange, ExternKind, Header, MetaError, ModuleData, flags};
+use aotc_abi::meta::{
+    CodeOrder, CodeRange, ExternKind, Header, MetaError, ModuleData, Record, Section, flags,
+};
 use aotc_abi::symbol::descriptor_symbol;
 use aotc_abi::target::TrapStyle;
 
@@ -53,6 +55,9 @@ pub(crate) struct ModuleInner {
     /// Where code may lie.
     text: Range<u64>,
     order: CodeOrder,
+    /// The pieces of code by address, if a linker may have moved them: made when it is first asked where something
+    /// is, which only traps and backtraces do.
+    sorted: OnceLock<Box<[u32]>>,
     /// The module's function types, by index.
     types: Box<[FuncType]>,
     plan: Plan,
@@ -220,6 +225,7 @@ impl Module {
             data,
             text,
             order,
+            sorted: OnceLock::new(),
             types,
             image: image.map_or_else(OnceLock::new, OnceLock::from),
             free: Mutex::new(Vec::new()),
@@ -312,6 +318,7 @@ impl Module {
 
     /// The piece of code at `pc`, and the offset in it.
     pub(crate) fn find_code(&self, pc: u64) -> Option<(CodeRange, u32)> {
+        self.inner.sort_code();
         self.inner.find_code(pc)
     }
 
@@ -371,7 +378,27 @@ impl ModuleInner {
         &self.data
     }
 
-    /// The piece of code at `pc`, and the offset in it. Allocates nothing.
+    /// Sorts the pieces of code by address, unless they are.
+    fn sort_code(&self) {
+        let ranges = self.data.code_ranges();
+        match self.order {
+            CodeOrder::Sorted => {}
+            CodeOrder::Linked => {
+                self.sorted.get_or_init(|| {
+                    let mut order: Vec<u32> = (0..ranges.len() as u32).collect();
+                    // Of pieces that were merged into one place, the longest is found.
+                    order.sort_by_key(|&index| {
+                        let range = ranges.at(index);
+                        (range.code, range.bytes)
+                    });
+                    order.into()
+                });
+            }
+        }
+    }
+
+    /// The piece of code at `pc`, and the offset in it. Allocates nothing, so that the signal handler can ask; it may
+    /// have to look at all pieces as long as nobody sorted them.
     pub(crate) fn find_code(&self, pc: u64) -> Option<(CodeRange, u32)> {
         if !self.text.contains(&pc) {
             return None;
@@ -382,21 +409,21 @@ impl ModuleInner {
             (offset >= 0 && offset < i64::from(range.bytes)).then_some((range, offset as u32))
         };
         let ranges = self.data.code_ranges();
-        match self.order {
-            CodeOrder::Linked => ranges.iter().find_map(hit),
-            CodeOrder::Sorted => {
-                let (mut low, mut high) = (0, ranges.len() as u32);
-                while low < high {
-                    let middle = low + (high - low) / 2;
-                    if ranges.at(middle).code <= place {
-                        low = middle + 1;
-                    } else {
-                        high = middle;
-                    }
-                }
-                low.checked_sub(1).and_then(|index| hit(ranges.at(index)))
+        let sorted = self.sorted.get();
+        if self.order == CodeOrder::Linked && sorted.is_none() {
+            return ranges.iter().find_map(hit);
+        }
+        let nth = |index: u32| ranges.at(sorted.map_or(index, |sorted| sorted[index as usize]));
+        let (mut low, mut high) = (0, ranges.len() as u32);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if nth(middle).code <= place {
+                low = middle + 1;
+            } else {
+                high = middle;
             }
         }
+        low.checked_sub(1).and_then(|index| hit(nth(index)))
     }
 }
 
@@ -461,9 +488,15 @@ unsafe fn linked_data(descriptor: *const u8) -> Result<&'static [u8]> {
 /// Where the linker put the code.
 fn linked_text(bytes: &'static [u8]) -> Result<Range<u64>> {
     let base = bytes.as_ptr() as u64;
-    // Before it is known where code may lie, it may lie anywhere.
-    let anywhere = i64::from(i32::MIN)..i64::MAX;
-    let data = ModuleData::parse(bytes, anywhere, CodeOrder::Linked).map_err(LoadError::from)?;
+    // The rest of the data is checked when it is known where code may lie.
+    let data = ModuleData::parse_header(bytes).map_err(LoadError::from)?;
+    let section = data.header().sections[Section::CodeRanges as usize];
+    let section_bytes = u64::from(section.count) * CodeRange::BYTES as u64;
+    if u64::from(section.offset) + section_bytes > bytes.len() as u64 {
+        let what = "section outside the module data";
+        let error = MetaError::Malformed { what, offset: section.offset.into() };
+        return Err(LoadError::from(error).into());
+    }
     let (mut first, mut last) = (u64::MAX, 0);
     for range in data.code_ranges().iter() {
         let start = base.wrapping_add_signed(range.code.into());
