@@ -1,8 +1,10 @@
 //! Images: ELF files that need no linker.
 //!
-//! Only the file's header, the program headers, one note and the dynamic section are looked at, and
+//! Only the file's header, the program headers, one note and the dynamic section are looked at and read, and
 //! nothing is believed: whatever the bytes, the answer is a layout inside the file or an error.
 
+use std::borrow::Cow;
+use std::io;
 use std::ops::Range;
 
 use aotc_abi::symbol::{NOTE_NAME, NOTE_TYPE};
@@ -35,14 +37,43 @@ impl Layout {
     }
 }
 
+/// How much of a file is looked at first, in bytes: the header and all program headers lie there.
+pub(super) const HEAD_BYTES: usize = 4096;
+/// Largest note segment or dynamic section, in bytes.
+const PART_BYTES_MAX: u64 = 64 << 10;
+
+/// A file to look into.
+pub(super) trait Input {
+    /// Its size, in bytes.
+    fn bytes(&self) -> u64;
+    /// Its first bytes: [`HEAD_BYTES`], or all if there are fewer.
+    fn head(&self) -> &[u8];
+    /// The bytes of a range that lies inside.
+    fn read(&self, range: &Range<u64>) -> io::Result<Cow<'_, [u8]>>;
+}
+
+impl Input for &[u8] {
+    fn bytes(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn head(&self) -> &[u8] {
+        &self[..self.len().min(HEAD_BYTES)]
+    }
+
+    fn read(&self, range: &Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        Ok(Cow::Borrowed(&self[range.start as usize..range.end as usize]))
+    }
+}
+
 /// Packed relative relocations, which goblin has no name for.
 const DT_RELR: u64 = 36;
 /// Size of a dynamic entry, in bytes.
 const DYN_BYTES: u64 = 16;
 
 /// Finds the parts of an image, and refuses whatever would need a linker or could be written.
-pub(super) fn parse(file: &[u8]) -> Result<Layout, LoadError> {
-    let headers = program_headers(file)?;
+pub(super) fn parse(file: &impl Input) -> Result<Layout, LoadError> {
+    let headers = program_headers(file.head())?;
     let mut text = None;
     let mut note = None;
     let mut loaded_end = 0;
@@ -54,7 +85,7 @@ pub(super) fn parse(file: &[u8]) -> Result<Layout, LoadError> {
             ..header
                 .p_offset
                 .checked_add(header.p_filesz)
-                .filter(|&end| end <= file.len() as u64)
+                .filter(|&end| end <= file.bytes())
                 .ok_or_else(|| LoadError::image("a segment lies outside the file"))?;
         match header.p_type {
             PT_LOAD => {
@@ -75,9 +106,9 @@ pub(super) fn parse(file: &[u8]) -> Result<Layout, LoadError> {
                     return Err(LoadError::image("more than one executable segment"));
                 }
             }
-            PT_NOTE => note = note.or(find_note(slice(file, &range))),
+            PT_NOTE if note.is_none() => note = find_note(&part(file, &range)?),
             PT_DYNAMIC => {
-                check_dynamic(slice(file, &range))?;
+                check_dynamic(&part(file, &range)?)?;
                 dynamic = Some(range);
             }
             PT_TLS => return Err(LoadError::image("it has thread-local storage")),
@@ -102,11 +133,12 @@ pub(super) fn parse(file: &[u8]) -> Result<Layout, LoadError> {
     Ok(Layout { data, text })
 }
 
-fn program_headers(file: &[u8]) -> Result<Vec<ProgramHeader>, LoadError> {
-    if !file.starts_with(b"\x7fELF") {
+/// The program headers of a file that begins with `head`.
+fn program_headers(head: &[u8]) -> Result<Vec<ProgramHeader>, LoadError> {
+    if !head.starts_with(b"\x7fELF") {
         return Err(LoadError::image("not an ELF file"));
     }
-    let header = Elf::parse_header(file).map_err(|error| LoadError::image(error.to_string()))?;
+    let header = Elf::parse_header(head).map_err(|error| LoadError::image(error.to_string()))?;
     let ident = (header.e_ident[4], header.e_ident[5]);
     if ident != (2, 1) {
         return Err(LoadError::image("not a 64-bit little-endian ELF file"));
@@ -129,11 +161,11 @@ fn program_headers(file: &[u8]) -> Result<Vec<ProgramHeader>, LoadError> {
     }
     let (offset, count) = (header.e_phoff, header.e_phnum);
     let end = offset.checked_add(u64::from(count) * 56);
-    if header.e_phentsize != 56 || end.is_none_or(|end| end > file.len() as u64) {
-        return Err(LoadError::image("program headers outside the file"));
+    if header.e_phentsize != 56 || end.is_none_or(|end| end > head.len() as u64) {
+        return Err(LoadError::image("program headers outside the file's first 4096 bytes"));
     }
     let ctx = Ctx::new(Container::Big, Endian::Little);
-    ProgramHeader::parse(file, offset as usize, count.into(), ctx)
+    ProgramHeader::parse(head, offset as usize, count.into(), ctx)
         .map_err(|error| LoadError::image(error.to_string()))
 }
 
@@ -197,9 +229,15 @@ fn find_note(mut notes: &[u8]) -> Option<Range<u64>> {
     }
 }
 
-/// A range that was compared with the file's length.
-fn slice<'a>(file: &'a [u8], range: &Range<u64>) -> &'a [u8] {
-    &file[range.start as usize..range.end as usize]
+/// The bytes of a range that was compared with the file's length.
+fn part<'a>(file: &'a impl Input, range: &Range<u64>) -> Result<Cow<'a, [u8]>, LoadError> {
+    if let Some(part) = file.head().get(range.start as usize..range.end as usize) {
+        return Ok(Cow::Borrowed(part));
+    }
+    if range.end - range.start > PART_BYTES_MAX {
+        return Err(LoadError::image("a note or dynamic segment of more than 64 KiB"));
+    }
+    file.read(range).map_err(LoadError::os("read the file"))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -241,10 +279,10 @@ mod tests {
     #[test]
     fn other_files_are_refused() {
         for file in [&b""[..], b"\x7fELF", b"\0asm\x01\0\0\0", &[0; 4096]] {
-            assert!(parse(file).is_err());
+            assert!(parse(&file).is_err());
         }
         let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let error = parse(&own).unwrap_err().to_string();
+        let error = parse(&&own[..]).unwrap_err().to_string();
         assert!(error.contains("not an image"), "{error}");
     }
 }

@@ -1,7 +1,7 @@
 //! Modules: artifacts that were checked and whose code is mapped.
 //!
 //! ```text
-//!   open       file ── map readable ── image::parse ── map code executable ─┐
+//!   open       file ── image::parse ── map readable ── map code executable ─┐
 //!   from_bytes sealed memory file ── as open                                ├─ ModuleData::parse ── host checks ── Module
 //!   dlopen     the OS's linker; image::parse of the file for the name       │
 //!   from_linked a descriptor in this program                                ┘
@@ -19,7 +19,9 @@ mod image;
 mod plan;
 pub(crate) mod registry;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -119,7 +121,7 @@ impl Module {
     /// [`LoadError`].
     pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Module> {
         // Before anything is copied.
-        image::parse(bytes)?;
+        image::parse(&bytes)?;
         let file =
             sys::sealed_memory_file(bytes).map_err(LoadError::os("make a file in memory"))?;
         Self::map(engine, file, bytes.len() as u64)
@@ -157,7 +159,7 @@ impl Module {
             let mapping = FileMapping::new(file.as_fd(), bytes)?;
             // SAFETY: used before the mapping is dropped; nobody changes the file.
             let contents = unsafe { mapping.contents() };
-            let layout = image::parse(contents)?;
+            let layout = image::parse(&contents)?;
             let code = layout.text.start as i64 - layout.data.start as i64
                 ..layout.text.end as i64 - layout.data.start as i64;
             let order = CodeOrder::Sorted;
@@ -187,12 +189,14 @@ impl Module {
         if bytes == 0 {
             return Err(LoadError::image("the file is empty").into());
         }
-        let mapping = FileMapping::new(file.as_fd(), bytes)?;
-        // SAFETY: the module keeps the mapping as long as the contents; nobody changes the file.
-        let contents: &'static [u8] = unsafe { mapping.contents() };
-        let layout = image::parse(contents)?;
+        // The little that is looked at is read, so that code is mapped over pages that were not touched, and nothing
+        // needs to be mapped behind it.
+        let layout = image::parse(&FileInput::new(file.as_fd(), bytes)?)?;
+        let mapping = FileMapping::new(file.as_fd(), layout.data.end.max(layout.text.end))?;
         let code_bytes = layout.text.end - layout.text.start;
         mapping.map_code(file.as_fd(), layout.text.start, code_bytes)?;
+        // SAFETY: the module keeps the mapping as long as the contents; nobody changes the file.
+        let contents: &'static [u8] = unsafe { mapping.contents() };
         let data = &contents[layout.data_range()];
         let text = mapping.base() + layout.text.start..mapping.base() + layout.text.end;
         let image = Some(Image { file, offset: layout.data.start });
@@ -353,6 +357,41 @@ impl Module {
             }
         };
         Ok((image.file.as_fd(), image.offset))
+    }
+}
+
+/// A file to look into, of which only the first bytes were read.
+struct FileInput<'a> {
+    file: BorrowedFd<'a>,
+    bytes: u64,
+    head: [u8; image::HEAD_BYTES],
+    head_bytes: usize,
+}
+
+impl<'a> FileInput<'a> {
+    fn new(file: BorrowedFd<'a>, bytes: u64) -> Result<Self> {
+        let mut head = [0; image::HEAD_BYTES];
+        let head_bytes =
+            sys::read_at(file, 0, &mut head).map_err(LoadError::os("read the file"))?;
+        Ok(Self { file, bytes, head, head_bytes })
+    }
+}
+
+impl image::Input for FileInput<'_> {
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn head(&self) -> &[u8] {
+        &self.head[..self.head_bytes]
+    }
+
+    fn read(&self, range: &Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        match sys::read_at(self.file, range.start, &mut bytes)? {
+            all if all == bytes.len() => Ok(Cow::Owned(bytes)),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 }
 

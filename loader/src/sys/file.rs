@@ -1,7 +1,7 @@
 //! Files, on disk and in memory.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
@@ -11,6 +11,18 @@ pub(crate) fn open(path: &Path) -> io::Result<(OwnedFd, u64)> {
     let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     let bytes = fs::fstat(&file)?.st_size as u64;
     Ok((file, bytes))
+}
+
+/// Reads from `offset` until `buffer` is full or the file ends; gives the number of bytes.
+pub(crate) fn read_at(file: BorrowedFd<'_>, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match rustix::io::pread(file, &mut buffer[done..], offset + done as u64)? {
+            0 => break,
+            read => done += read,
+        }
+    }
+    Ok(done)
 }
 
 /// A file in memory with these contents, which nobody can change any more.

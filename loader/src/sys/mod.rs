@@ -18,6 +18,6 @@ pub(crate) mod thread;
 
 pub(crate) use arch::raise_address;
 pub(crate) use dirty::{RUNS_MAX, Run, dirty_runs};
-pub(crate) use file::{open, sealed_memory_file};
+pub(crate) use file::{open, read_at, sealed_memory_file};
 pub(crate) use mapping::{Access, ExactMapping, FileMapping, Reservation, page_bytes};
 pub(crate) use signals::install_handlers;
