@@ -20,11 +20,14 @@ pub(super) struct Checker<'d, 'a> {
     pub(super) data: &'d ModuleData<'a>,
     pub(super) code: Range<i64>,
     pub(super) order: CodeOrder,
+    /// All strings at once, if they are text: then each only has to begin and end between characters.
+    pub(super) strings: Option<&'a str>,
 }
 
 impl Checker<'_, '_> {
-    pub(super) fn check(&self) -> Result<(), MetaError> {
+    pub(super) fn check(mut self) -> Result<(), MetaError> {
         self.sections()?;
+        self.strings = core::str::from_utf8(self.data.section_bytes(Section::Strings, 1)).ok();
         self.header()?;
         self.types()?;
         self.names_and_indices()?;
@@ -154,7 +157,7 @@ impl Checker<'_, '_> {
         let mut previous: Option<&str> = None;
         for index in order.iter() {
             ensure((index as usize) < exports.len(), "export order", at)?;
-            let name = self.data.str(exports.at(index).name);
+            let name = self.text(exports.at(index).name).expect("checked string");
             ensure(previous.is_none_or(|previous| previous < name), "export order", at)?;
             previous = Some(name);
         }
@@ -164,8 +167,9 @@ impl Checker<'_, '_> {
     fn entities(&self) -> Result<(), MetaError> {
         let at = self.at(Section::Functions);
         let mut defined = false;
+        let types = self.data.types().len();
         for function in self.data.functions().iter() {
-            ensure((function.ty as usize) < self.data.types().len(), "function type", at)?;
+            ensure((function.ty as usize) < types, "function type", at)?;
             ensure(function.import == 0 || !defined, "import behind a definition", at)?;
             defined |= function.import == 0;
             self.string(function.name)?;
@@ -264,6 +268,7 @@ impl Checker<'_, '_> {
         let trap_kinds = self.data.section_bytes(Section::TrapKinds, 1).len() as u64;
         let map_bytes = self.data.section_bytes(Section::AddressMap, 1).len() as u64;
         ensure(trap_offsets == trap_kinds, "trap table", at)?;
+        let functions = self.data.functions().len();
         let mut previous_end = self.code.start;
         for range in self.data.code_ranges().iter() {
             let start = i64::from(range.code);
@@ -277,9 +282,7 @@ impl Checker<'_, '_> {
             ensure(map_end <= map_bytes, "address map", at)?;
             let valid = match CodeKind::from_u32(range.kind) {
                 None => false,
-                Some(CodeKind::Function | CodeKind::Thunk) => {
-                    (range.index as usize) < self.data.functions().len()
-                }
+                Some(CodeKind::Function | CodeKind::Thunk) => (range.index as usize) < functions,
                 Some(CodeKind::Entry | CodeKind::Exit) => true,
                 Some(CodeKind::Builtin) => (range.index as usize) < BUILTIN_COUNT,
                 Some(CodeKind::StartUp) => true,
@@ -303,7 +306,18 @@ impl Checker<'_, '_> {
 
     fn string(&self, name: Str) -> Result<(), MetaError> {
         let at = self.at(Section::Strings) + u64::from(name.offset);
-        ensure(self.data.get_str(name).is_some(), "string", at)
+        ensure(self.text(name).is_some(), "string", at)
+    }
+
+    /// As [`ModuleData::get_str`], without looking at every byte again.
+    fn text(&self, name: Str) -> Option<&str> {
+        match self.strings {
+            Some(strings) => {
+                let end = name.offset.checked_add(name.bytes)?;
+                strings.get(name.offset as usize..end as usize)
+            }
+            None => self.data.get_str(name),
+        }
     }
 
     fn code_offset_or_none(&self, offset: i32, at: u64) -> Result<(), MetaError> {

@@ -26,6 +26,7 @@ macro_rules! integer_record {
                 out.extend_from_slice(&self.to_le_bytes());
             }
 
+            #[inline]
             fn decode(bytes: &[u8]) -> Self {
                 let mut buffer = [0; size_of::<$ty>()];
                 buffer.copy_from_slice(&bytes[..size_of::<$ty>()]);
@@ -52,6 +53,7 @@ macro_rules! record {
                 $(self.$field.encode(out);)*
             }
 
+            #[inline]
             fn decode(bytes: &[u8]) -> Self {
                 let mut at = 0;
                 $(

@@ -132,7 +132,7 @@ impl<'a> ModuleData<'a> {
     /// [`MetaError`], never a panic, for whatever bytes.
     pub fn parse(bytes: &'a [u8], code: Range<i64>, order: CodeOrder) -> Result<Self, MetaError> {
         let data = Self::parse_header(bytes)?;
-        Checker { data: &data, code, order }.check()?;
+        Checker { data: &data, code, order, strings: None }.check()?;
         Ok(data)
     }
 
