@@ -1,0 +1,64 @@
+//! aotc, as far as it differs from Wasmtime.
+
+#[path = "shared.rs"]
+mod shared;
+
+use std::num::NonZero;
+use std::path::Path;
+
+use anyhow::Result;
+use aotc::{Emit, Options};
+use aotc_wasi::{FsPerms, MemoryInputPipe, ProcExit, WasiCtx};
+
+pub(crate) use aotc_loader::{
+    Caller, Engine, Instance, InstancePre, Linker, Module, Store, Trap, Val,
+};
+pub(crate) use aotc_wasi::MemoryOutputPipe as Output;
+pub(crate) use aotc_wasi::WasiCtx as Host;
+
+use crate::programs::{OUTPUT_BYTES_MAX, Run};
+
+pub(crate) const NAME: &str = "aotc";
+
+/// aotc with default options.
+pub(crate) struct Side {
+    engine: Engine,
+}
+
+pub(crate) fn side() -> Side {
+    Side { engine: Engine::new() }
+}
+
+fn compile(wasm: &[u8], threads: Option<NonZero<usize>>) -> Result<Vec<u8>> {
+    // The default CPU is the one that Wasmtime is told, too.
+    let options = Options { threads, ..Options::default() };
+    Ok(aotc::compile(wasm, Emit::Image, &options)?)
+}
+
+fn open(engine: &Engine, artifact: &Path) -> Result<Module> {
+    Module::open(engine, artifact)
+}
+
+fn wasi_linker(engine: &Engine) -> Result<Linker<Host>> {
+    let mut linker = Linker::new(engine);
+    aotc_wasi::add_to_linker(&mut linker, |host: &mut Host| host)?;
+    Ok(linker)
+}
+
+fn wasi_host(run: &Run) -> Result<(Host, Output)> {
+    let output = Output::new(OUTPUT_BYTES_MAX);
+    let mut builder = WasiCtx::builder();
+    builder
+        .args([&run.name, &run.size])
+        .stdin(MemoryInputPipe::new(run.stdin.clone()))
+        .stdout(output.clone())
+        .inherit_stderr();
+    if let Some(folder) = &run.folder {
+        builder.preopened_dir(folder, ".", FsPerms::ReadWrite)?;
+    }
+    Ok((builder.build(), output))
+}
+
+fn exit_code(error: &anyhow::Error) -> Option<i32> {
+    error.downcast_ref::<ProcExit>().map(|exit| exit.0)
+}

@@ -1,0 +1,221 @@
+//! The rows of the table.
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::engines::{Contender, Use, Work, aotc};
+use crate::measure::{Effort, medians};
+use crate::programs::{Program, programs};
+use crate::sizes::Size;
+use crate::table::{Row, Unit};
+use crate::{Bench, modules};
+
+/// The programs whose size is shown: hardly more than a C library, and two large ones.
+const SIZED: [&str; 3] = ["fib", "lua", "sqlite"];
+
+/// Measures everything.
+pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
+    let programs = programs(&bench.artifacts)?;
+    let sqlite = programs.iter().find(|program| program.run.name == "sqlite");
+    let sqlite = sqlite.context("the program `sqlite` is needed")?;
+    let sqlite_wasm = std::fs::read(&sqlite.wasm)?;
+    load(bench, &sqlite_wasm)?;
+    instantiate(bench)?;
+    call(bench)?;
+    for program in &programs {
+        speed(bench, program)?;
+    }
+    compile(bench, &sqlite_wasm)?;
+    size(bench, "empty", &wat::parse_str(modules::EMPTY)?)?;
+    for program in programs.iter().filter(|program| SIZED.contains(&&*program.run.name)) {
+        size(bench, &program.run.name, &std::fs::read(&program.wasm)?)?;
+    }
+    Ok(())
+}
+
+fn load(bench: &mut Bench<'_>, sqlite: &[u8]) -> Result<()> {
+    for (label, wasm) in
+        [("load: 5 functions", &*wat::parse_str(modules::CALLS)?), ("load: SQLite", sqlite)]
+    {
+        if !bench.table.wants(label) {
+            continue;
+        }
+        let artifacts = Artifacts::new(bench, label, wasm)?;
+        bench.time(label, Effort::SHORT, bench.wasmtime, |side| {
+            Ok(side.load(artifacts.path(side)))
+        })?;
+    }
+    Ok(())
+}
+
+fn instantiate(bench: &mut Bench<'_>) -> Result<()> {
+    for (name, module, used) in [
+        ("empty", modules::EMPTY.to_owned(), &[Use::None][..]),
+        ("1 page of memory", modules::SMALL_MEMORY.to_owned(), &[Use::None, Use::Touch]),
+        ("1 MiB of data", modules::large_memory(), &[Use::None, Use::Touch]),
+        ("10,000 table entries", modules::large_table(""), &[Use::None, Use::Touch]),
+        (
+            "10,000 exported table entries",
+            modules::large_table(r#"(export "table")"#),
+            &[Use::None, Use::Touch],
+        ),
+    ] {
+        let artifacts = Artifacts::new(bench, name, &wat::parse_str(module)?)?;
+        for used in used {
+            let verb = match used {
+                Use::None => "instantiate",
+                Use::Touch => "instantiate and use",
+            };
+            for (other, with) in [(bench.wasmtime, ""), (bench.pooled, ", Wasmtime pooled")] {
+                let label = format!("{verb}: {name}{with}");
+                bench.time(&label, Effort::SHORT, other, |side| {
+                    side.instantiate(artifacts.path(side), *used)
+                })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn call<'a>(bench: &mut Bench<'a>) -> Result<()> {
+    let artifacts = Artifacts::new(bench, "calls", &wat::parse_str(modules::CALLS)?)?;
+    let other = bench.wasmtime;
+    bench.time("call: host to wasm, typed", Effort::SHORT, other, |side| {
+        side.typed_call(artifacts.path(side))
+    })?;
+    bench.time("call: host to wasm, untyped", Effort::SHORT, other, |side| {
+        side.untyped_call(artifacts.path(side))
+    })?;
+    for (label, export) in [
+        ("call: wasm to host", "host_calls"),
+        ("call: wasm to host, with `Caller`", "host_calls_with_caller"),
+    ] {
+        if !bench.table.wants(label) {
+            continue;
+        }
+        // The loop around the call does not count.
+        let work =
+            |side: &'a dyn Contender, export| side.counted_call(artifacts.path(side), export);
+        let sides = [
+            work(bench.aotc, export)?,
+            work(bench.aotc, "loop")?,
+            work(other, export)?,
+            work(other, "loop")?,
+        ];
+        let [our_calls, our_loop, their_calls, their_loop] = medians(Effort::SHORT, sides)?;
+        let (aotc, wasmtime) = (our_calls - our_loop, their_calls - their_loop);
+        bench.table.print(label, &Row { unit: Unit::Seconds, aotc, wasmtime, native: None });
+    }
+    bench.time("trap and its backtrace", Effort::SHORT, other, |side| {
+        side.trap(artifacts.path(side))
+    })
+}
+
+fn speed(bench: &mut Bench<'_>, program: &Program) -> Result<()> {
+    let label = format!("run: {}", program.run.name);
+    if !bench.table.wants(&label) {
+        return Ok(());
+    }
+    let artifacts = Artifacts::new(bench, &program.run.name, &std::fs::read(&program.wasm)?)?;
+    let (expected, _) = program.run_native(&bench.artifacts)?;
+    for side in [bench.aotc, bench.wasmtime] {
+        let output = side
+            .program_output(artifacts.path(side), &program.run)
+            .with_context(|| format!("{label}, {}", side.name()))?;
+        ensure!(output == expected, "{label}: {} and native differ", side.name());
+    }
+    let sides = [
+        bench.aotc.program(artifacts.path(bench.aotc), &program.run)?,
+        bench.wasmtime.program(artifacts.path(bench.wasmtime), &program.run)?,
+        Box::new(|times| {
+            for _ in 0..times {
+                program.run_native(&bench.artifacts)?;
+            }
+            Ok(())
+        }),
+    ];
+    let [aotc, wasmtime, native] = medians(Effort::LONG, sides)?;
+    let row = Row { unit: Unit::Seconds, aotc, wasmtime, native: Some(native) };
+    bench.table.print(&label, &row);
+    Ok(())
+}
+
+fn compile(bench: &mut Bench<'_>, sqlite: &[u8]) -> Result<()> {
+    for (label, threads) in
+        [("compile: SQLite, 1 thread", NonZero::new(1)), ("compile: SQLite, all threads", None)]
+    {
+        bench.time(label, Effort::LONG, bench.wasmtime, |side| {
+            Ok(Box::new(move |times| {
+                for _ in 0..times {
+                    side.compile(sqlite, threads)?;
+                }
+                Ok(())
+            }))
+        })?;
+    }
+    Ok(())
+}
+
+fn size(bench: &mut Bench<'_>, name: &str, wasm: &[u8]) -> Result<()> {
+    let label = format!("size: {name}");
+    if !bench.table.wants(&label) {
+        return Ok(());
+    }
+    let aotc = Size::of(&bench.aotc.compile(wasm, None)?)?;
+    let wasmtime = Size::of(&bench.wasmtime.compile(wasm, None)?)?;
+    for (part, aotc, wasmtime) in [
+        ("", aotc.all as u64, wasmtime.all as u64),
+        (", code", aotc.code, wasmtime.code),
+        (", all but code", aotc.rest(), wasmtime.rest()),
+    ] {
+        let (aotc, wasmtime) = (aotc as f64, wasmtime as f64);
+        let row = Row { unit: Unit::Bytes, aotc, wasmtime, native: None };
+        bench.table.print(&format!("{label}{part}"), &row);
+    }
+    Ok(())
+}
+
+impl<'a> Bench<'a> {
+    /// Measures a row, if it is wanted: the same work of aotc and of `other`.
+    fn time<'w>(
+        &mut self,
+        label: &str,
+        effort: Effort,
+        other: &'a dyn Contender,
+        work: impl Fn(&'a dyn Contender) -> Result<Work<'w>>,
+    ) -> Result<()> {
+        if !self.table.wants(label) {
+            return Ok(());
+        }
+        let sides = [work(self.aotc)?, work(other)?];
+        let [aotc, wasmtime] = medians(effort, sides).with_context(|| label.to_owned())?;
+        self.table.print(label, &Row { unit: Unit::Seconds, aotc, wasmtime, native: None });
+        Ok(())
+    }
+}
+
+/// The files of a module that both sides have compiled.
+struct Artifacts {
+    aotc: PathBuf,
+    wasmtime: PathBuf,
+}
+
+impl Artifacts {
+    /// Compiles `wasm`. No two that are used at the same time have the same `name`.
+    fn new(bench: &Bench<'_>, name: &str, wasm: &[u8]) -> Result<Self> {
+        let base = bench.artifacts.join(name.replace([' ', ':', ','], "_"));
+        let compile = |side: &dyn Contender| {
+            let path = base.with_extension(side.name());
+            std::fs::write(&path, side.compile(wasm, None)?)
+                .with_context(|| format!("failed to write `{}`", path.display()))?;
+            anyhow::Ok(path)
+        };
+        Ok(Self { aotc: compile(bench.aotc)?, wasmtime: compile(bench.wasmtime)? })
+    }
+
+    fn path(&self, side: &dyn Contender) -> &Path {
+        if side.name() == aotc::NAME { &self.aotc } else { &self.wasmtime }
+    }
+}
