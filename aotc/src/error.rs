@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use crate::text::TextError;
+
 /// Why a module was not compiled.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The text format could not be read; the message shows the line.
-    Text(String),
+    /// The text is not a module, or not a valid one; the message shows the line.
+    Text(TextError),
     /// The bytes are not a valid module.
     Invalid {
         /// What is wrong.
@@ -38,7 +40,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text(message) => f.write_str(message),
+            Self::Text(error) => error.fmt(f),
             Self::Invalid { message, offset } => {
                 write!(f, "invalid WebAssembly: {message} (at offset {offset:#x})")
             }

@@ -19,11 +19,13 @@ mod options;
 mod parallel;
 mod parse;
 mod plan;
+mod text;
 mod translate;
 
 pub use error::Error;
 pub use inspect::{CodeSize, ExportItem, ImportItem, InspectError, Inspection, PartSize, inspect};
 pub use options::{AddressMapStyle, Cpu, DEFAULT_CPU, Features, OptLevel, Options};
+pub use text::TextError;
 
 use std::borrow::Cow;
 use std::num::NonZero;
@@ -54,7 +56,11 @@ pub fn compile(input: &[u8], emit: Emit, options: &Options) -> Result<Vec<u8>, E
     let wasm = to_binary(input)?;
     let threads = options.thread_count();
     let isas = codegen::isas(options)?;
-    let module = parse::parse(&wasm, options.features, threads)?;
+    let module = parse::parse(&wasm, options.features, threads).map_err(|error| match &wasm {
+        // What was made from text is explained by the text.
+        Cow::Owned(_) => text::with_line(error, &String::from_utf8_lossy(input)),
+        Cow::Borrowed(_) => error,
+    })?;
     let plan = plan::build(&module, options)?;
     let env = translate::Env { module: &module, plan: &plan, options, isa: &*isas.lowering };
     match emit {
@@ -77,9 +83,7 @@ fn to_binary(input: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
         return Ok(Cow::Borrowed(input));
     }
     if let Ok(text) = std::str::from_utf8(input) {
-        return wat::parse_str(text)
-            .map(Cow::Owned)
-            .map_err(|error| Error::Text(error.to_string()));
+        return text::to_binary(text).map(Cow::Owned);
     }
     let message = "neither the magic number of the binary format nor UTF-8 text".to_owned();
     Err(Error::Invalid { message, offset: 0 })

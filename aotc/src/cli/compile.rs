@@ -3,11 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::ValueEnum;
 
 use super::options::CompileOptions;
-use super::{Failure, output};
+use super::{Failure, compile_file, output};
 use crate::Emit;
 
 #[derive(clap::Args)]
@@ -64,11 +63,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let output = args.output.clone().unwrap_or_else(|| default_output(&args.input, args.emit));
     let input = output::read(&args.input)?;
-    let artifact = crate::compile(&input, args.emit.emit(), &options).map_err(|error| {
-        let failure = Failure::from(error);
-        let error = Err::<(), _>(failure.error).context(args.input.display().to_string());
-        Failure { code: failure.code, error: error.expect_err("it is an error") }
-    })?;
+    let artifact = compile_file(&args.input, &input, args.emit.emit(), &options)?;
     output::write(&output, &artifact)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -12,9 +12,13 @@ pub mod wast;
 
 pub use options::parse_options;
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use aotc_loader::WasmBacktrace;
 use clap::{Parser, Subcommand};
+
+use crate::{Emit, Options};
 
 /// Bad input.
 const EXIT_INPUT: u8 = 1;
@@ -85,8 +89,34 @@ pub fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(Failure { code, error }) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", message(&error));
             ExitCode::from(code)
         }
     }
+}
+
+/// The error and its causes in a line; below it, the frames of the program if it was running.
+fn message(error: &anyhow::Error) -> String {
+    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+    let causes: Vec<String> = (error.chain().map(ToString::to_string))
+        .filter(|cause| backtrace.as_ref() != Some(cause))
+        .collect();
+    let backtrace = backtrace.map(|frames| format!("\n{frames}")).unwrap_or_default();
+    format!("{}{backtrace}", causes.join(": "))
+}
+
+/// Compiles `input`, the contents of the file at `path`, which errors name.
+fn compile_file(
+    path: &Path,
+    input: &[u8],
+    emit: Emit,
+    options: &Options,
+) -> Result<Vec<u8>, Failure> {
+    crate::compile(input, emit, options).map_err(|error| match error {
+        crate::Error::Text(error) => crate::Error::Text(error.in_file(path)).into(),
+        error => {
+            let failure = Failure::from(error);
+            Failure { error: failure.error.context(path.display().to_string()), ..failure }
+        }
+    })
 }

@@ -9,7 +9,7 @@ use aotc_loader::{Engine, Func, Instance, Linker, Module, Store, Trap, Val, ValT
 use aotc_wasi::{FsPerms, ProcExit, WasiCtx};
 
 use super::options::CompileOptions;
-use super::{EXIT_INPUT, EXIT_TRAP, EXIT_USAGE, Failure, output};
+use super::{EXIT_INPUT, EXIT_TRAP, EXIT_USAGE, Failure, compile_file, output};
 use crate::Emit;
 
 #[derive(clap::Args)]
@@ -55,10 +55,7 @@ fn load(engine: &Engine, args: &Args) -> Result<Module, Failure> {
     if options.name.is_none() {
         options.name = args.file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
     }
-    let image = crate::compile(&input, Emit::Image, &options).map_err(|error| {
-        let failure = Failure::from(error);
-        Failure { error: failure.error.context(args.file.display().to_string()), ..failure }
-    })?;
+    let image = compile_file(&args.file, &input, Emit::Image, &options)?;
     Module::from_bytes(engine, &image).map_err(at_file)
 }
 
