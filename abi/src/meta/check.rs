@@ -33,7 +33,8 @@ impl Checker<'_, '_> {
         self.names_and_indices()?;
         self.entities()?;
         self.segments()?;
-        self.code()
+        self.code()?;
+        self.code_offsets()
     }
 
     fn sections(&self) -> Result<(), MetaError> {
@@ -291,6 +292,61 @@ impl Checker<'_, '_> {
         }
         let kinds = self.data.section_bytes(Section::TrapKinds, 1);
         ensure(kinds.iter().all(|&kind| TrapKind::from_u8(kind).is_some()), "trap kind", at)
+    }
+
+    /// Whatever is called lies where a piece of code for it begins. Code that a linker laid out is not
+    /// looked up: its pieces are in no order, and it is part of a program that is trusted.
+    fn code_offsets(&self) -> Result<(), MetaError> {
+        if self.order == CodeOrder::Linked {
+            return Ok(());
+        }
+        let (data, fixed) = (self.data, &self.data.header.fixed);
+        let at = Header::LEAD_BYTES as u64;
+        self.begins(fixed.start_up, at, |kind, _| kind == CodeKind::StartUp)?;
+        // The type of the start-up routine need not be among the module's.
+        let no_values =
+            |index| data.types().get(index).is_none_or(|ty| ty.params + ty.results == 0);
+        self.begins(fixed.start_up_entry, at, |kind, index| {
+            kind == CodeKind::Entry && no_values(index)
+        })?;
+        let at = self.at(Section::Types);
+        for ty in data.types().iter() {
+            let same = |index| data.types().get(index).is_some_and(|other| other.hash == ty.hash);
+            self.begins(ty.entry, at, |kind, index| kind == CodeKind::Entry && same(index))?;
+            self.begins(ty.exit, at, |kind, index| kind == CodeKind::Exit && same(index))?;
+        }
+        let at = self.at(Section::Functions);
+        for (own, function) in data.functions().iter().enumerate() {
+            self.begins(function.code, at, |kind, index| {
+                matches!(kind, CodeKind::Function | CodeKind::Thunk) && index as usize == own
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A piece of code with this kind and index begins at `offset`, unless that is 0.
+    fn begins(
+        &self,
+        offset: i32,
+        at: u64,
+        is_it: impl FnOnce(CodeKind, u32) -> bool,
+    ) -> Result<(), MetaError> {
+        if offset == 0 {
+            return Ok(());
+        }
+        let ranges = self.data.code_ranges();
+        let (mut low, mut high) = (0, ranges.len() as u32);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if ranges.at(middle).code < offset {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let found = ranges.get(low).filter(|range| range.code == offset && range.bytes > 0);
+        let found = found.and_then(|range| Some((CodeKind::from_u32(range.kind)?, range.index)));
+        ensure(found.is_some_and(|(kind, index)| is_it(kind, index)), "code offset", at)
     }
 
     fn item(&self, kind: u32, index: u32, at: u64) -> Result<(), MetaError> {
