@@ -27,7 +27,7 @@ pub enum LoadError {
     /// The processor lacks features that the code uses.
     CpuFeatures {
         /// Names of the missing features.
-        missing: Vec<&'static str>,
+        missing: Vec<String>,
     },
     /// The host's pages are larger than those the artifact was laid out for.
     PageSize {
@@ -73,7 +73,8 @@ impl fmt::Display for LoadError {
             Self::TypeHashCollision { known, found } => {
                 write!(f, "function types {known} and {found} have the same hash")
             }
-            Self::Os { action, source } => write!(f, "cannot {action}: {source}"),
+            // The system's answer is the error's source.
+            Self::Os { action, .. } => write!(f, "cannot {action}"),
         }
     }
 }
@@ -81,7 +82,6 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Meta(error) => Some(error),
             Self::Os { source, .. } => Some(source),
             _ => None,
         }

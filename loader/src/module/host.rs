@@ -37,8 +37,7 @@ pub(super) fn check(header: &ModuleData<'_>) -> Result<(), LoadError> {
     if let Some(host) = host {
         let missing = CpuFeatures(fixed.cpu_features).missing_from(cpu_features());
         if missing != CpuFeatures::NONE {
-            let missing = missing.iter(host.arch).map(|feature| feature.name).collect();
-            return Err(LoadError::CpuFeatures { missing });
+            return Err(LoadError::CpuFeatures { missing: names(missing, host.arch) });
         }
     }
     let (found_bytes, host_bytes) = (u64::from(fixed.page_bytes), sys::page_bytes());
@@ -52,6 +51,17 @@ pub(super) fn check(header: &ModuleData<'_>) -> Result<(), LoadError> {
         )));
     }
     Ok(())
+}
+
+/// Names of the features, and numbers of bits that have no name here.
+fn names(set: CpuFeatures, arch: Arch) -> Vec<String> {
+    let known = CPU_FEATURES
+        .iter()
+        .filter(|feature| feature.arch == arch)
+        .fold(CpuFeatures::NONE, |set, feature| set.with(feature));
+    let named = set.iter(arch).map(|feature| feature.name.to_owned());
+    let unknown = (0..u64::BITS).filter(|bit| (set.0 & !known.0) >> bit & 1 == 1);
+    named.chain(unknown.map(|bit| format!("bit {bit}"))).collect()
 }
 
 /// Largest guard behind a memory, in bytes.

@@ -4,13 +4,17 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{self, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{self, FileType, MemfdFlags, Mode, OFlags, SealFlags};
 
 /// Opens a file to be read and mapped; gives its size in bytes.
 pub(crate) fn open(path: &Path) -> io::Result<(OwnedFd, u64)> {
     let file = fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let bytes = fs::fstat(&file)?.st_size as u64;
-    Ok((file, bytes))
+    let stat = fs::fstat(&file)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok((file, stat.st_size as u64)),
+        FileType::Directory => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Err(io::Error::other("not a regular file")),
+    }
 }
 
 /// Reads from `offset` until `buffer` is full or the file ends; gives the number of bytes.
