@@ -40,8 +40,10 @@ fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Ok(fs::write(path, bytes)?);
     }
-    let temporary = temporary_beside(path)?;
-    let result = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    // What a link leads to is replaced, not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let temporary = temporary_beside(&path)?;
+    let result = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &path));
     if result.is_err() {
         // The error that matters is the first one.
         let _ = fs::remove_file(&temporary);
