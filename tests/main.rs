@@ -1,24 +1,41 @@
 //! All integration tests, in one binary: every module gives trials, and every fixture is one with a
 //! name that can be filtered.
 
+mod api;
+mod child;
+mod command;
 mod determinism;
 mod doors;
 mod golden;
+mod guest;
+mod malformed;
 mod programs;
+mod seccomp;
 mod spec;
 mod support;
 mod tidy;
+mod traps;
+
+use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
-fn main() {
+fn main() -> ExitCode {
+    if let Some(code) = child::run() {
+        return code;
+    }
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
+    trials.extend(api::trials());
+    trials.extend(command::trials());
     trials.extend(determinism::trials());
     trials.extend(doors::trials());
     trials.extend(golden::trials());
+    trials.extend(malformed::trials());
     trials.extend(programs::trials());
+    trials.extend(seccomp::trials());
     trials.extend(spec::trials());
     trials.extend(tidy::trials());
-    libtest_mimic::run(&arguments, trials).exit();
+    trials.extend(traps::trials());
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
