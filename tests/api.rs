@@ -509,6 +509,9 @@ fn mistyped_imports(style: TrapStyle) -> Result<()> {
     Ok(())
 }
 
+/// What is done with another store.
+type Misuse<'a> = &'a mut dyn FnMut(&mut Store<()>);
+
 fn wrong_store(style: TrapStyle) -> Result<()> {
     let (mut store, linker) = host();
     let text = r#"(module (memory (export "memory") 1) (global (export "global") (mut i32) (i32.const 0))
@@ -524,7 +527,7 @@ fn wrong_store(style: TrapStyle) -> Result<()> {
     let typed = func.typed::<(), i32>(&store)?;
     let value = ExternRef::new(&mut store, 1)?;
     let mut other = Store::new(store.engine(), ());
-    let misuse: [(&str, &mut dyn FnMut(&mut Store<()>)); 11] = [
+    let misuse: [(&str, Misuse<'_>); 11] = [
         ("call", &mut |other| drop(func.call(other, &[], &mut [Val::I32(0)]))),
         ("typed call", &mut |other| drop(typed.call(other, ()))),
         ("type", &mut |other| drop(func.ty(other))),

@@ -13,8 +13,10 @@ use serde_json::Value;
 use crate::child::{self, Scratch};
 use crate::support;
 
+type Test = (&'static str, fn() -> Result<()>);
+
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<()>); 17] = [
+    let tests: [Test; 17] = [
         ("emits", emits),
         ("standard_streams", standard_streams),
         ("usage", usage),
@@ -33,7 +35,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("run_refuses", run_refuses),
         ("wast", wast),
     ];
-    let trial = |(name, test): (&str, fn() -> Result<()>)| {
+    let trial = |(name, test): Test| {
         Trial::test(format!("command::{name}"), move || {
             test().map_err(|error| Failed::from(format!("{error:#}")))
         })
@@ -193,7 +195,7 @@ fn bad_input() -> Result<()> {
 fn unreadable_input() -> Result<()> {
     let scratch = Scratch::new("unreadable");
     let locked = scratch.write("locked.wat", MODULE);
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0))?;
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000))?;
     let absent = scratch.path("absent.wat");
     for command in ["compile", "inspect", "run"] {
         let directory = scratch.root();

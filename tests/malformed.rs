@@ -22,8 +22,10 @@ use crate::{guest, support};
 
 pub(crate) const TASKS: [(&str, fn()); 1] = [("malformed::flips", flips)];
 
+type Test = (&'static str, fn() -> Result<()>);
+
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<()>); 9] = [
+    let tests: [Test; 9] = [
         ("truncated_wasm", truncated_wasm),
         ("flipped_wasm", flipped_wasm),
         ("garbage", garbage),

@@ -13,7 +13,7 @@ use aotc_loader::{
 use libtest_mimic::{Failed, Trial};
 
 use crate::child;
-use crate::guest;
+use crate::guest::{self, Test};
 
 pub(crate) const TASKS: [(&str, fn()); 3] = [
     ("traps::host_handler_before", host_handler_before),
@@ -21,7 +21,7 @@ pub(crate) const TASKS: [(&str, fn()); 3] = [
     ("traps::no_host_handler", no_host_handler),
 ];
 
-const TESTS: [(&str, fn(TrapStyle) -> Result<()>); 17] = [
+const TESTS: [Test; 17] = [
     ("every_kind", every_kind),
     ("deep_recursion", deep_recursion),
     ("recursion_through_the_host", recursion_through_the_host),
