@@ -1,0 +1,39 @@
+//! The options that modules are compiled with, in turn.
+
+use std::num::NonZero;
+
+use aotc::{AddressMapStyle, Cpu, OptLevel, Options};
+use aotc_abi::target::{Arch, BoundsStyle, TrapStyle};
+
+use crate::random::Random;
+
+/// The combinations of styles that there are.
+pub(crate) const STYLES: [(TrapStyle, BoundsStyle); 3] = [
+    (TrapStyle::Signals, BoundsStyle::Guard),
+    (TrapStyle::Explicit, BoundsStyle::Explicit),
+    (TrapStyle::Signals, BoundsStyle::Explicit),
+];
+
+const LEVELS: [OptLevel; 4] =
+    [OptLevel::Speed, OptLevel::None, OptLevel::Speed, OptLevel::SpeedAndSize];
+const CPUS: [&str; 3] = ["x86-64-v3", "x86-64-v2", "native"];
+
+/// Options with these styles; the rest is chosen. One thread: the modules are small.
+pub(crate) fn options(style: (TrapStyle, BoundsStyle), random: &mut Random) -> Options {
+    let (trap_style, bounds_style) = style;
+    Options {
+        trap_style,
+        bounds_style,
+        opt_level: random.choose(&LEVELS),
+        cpu: Cpu::parse(random.choose(&CPUS), Arch::X86_64).expect("known CPU"),
+        address_map: random.choose(&[AddressMapStyle::Keep, AddressMapStyle::Omit]),
+        threads: Some(NonZero::<usize>::MIN),
+        ..Options::default()
+    }
+}
+
+/// Options of which everything is chosen.
+pub(crate) fn any(random: &mut Random) -> Options {
+    let style = random.choose(&STYLES);
+    options(style, random)
+}
