@@ -56,11 +56,14 @@ fn use_instance(module: &Module, grown: u64, writes: impl Fn(usize) -> bool) -> 
     memory.data_ptr(&store)
 }
 
+/// Which pages are written.
+type Pattern = fn(usize) -> bool;
+
 fn use_in_all_ways(elements: u32) {
     let engine = Engine::new();
     let module = module(&engine, elements);
     let address = use_instance(&module, 0, |_| false);
-    let patterns: [(u64, fn(usize) -> bool); 12] = [
+    let patterns: [(u64, Pattern); 12] = [
         (0, |page| page == 0),
         (0, |page| page < 2),
         (0, |_| false),

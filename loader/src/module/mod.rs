@@ -192,9 +192,7 @@ impl Module {
         // The little that is looked at is read, so that code is mapped over pages that were not touched, and nothing
         // needs to be mapped behind it.
         let layout = image::parse(&FileInput::new(file.as_fd(), bytes)?)?;
-        let mapping = FileMapping::new(file.as_fd(), layout.data.end.max(layout.text.end))?;
-        let code_bytes = layout.text.end - layout.text.start;
-        mapping.map_code(file.as_fd(), layout.text.start, code_bytes)?;
+        let mapping = map_layout(file.as_fd(), &layout)?;
         // SAFETY: the module keeps the mapping as long as the contents; nobody changes the file.
         let contents: &'static [u8] = unsafe { mapping.contents() };
         let data = &contents[layout.data_range()];
@@ -470,6 +468,21 @@ impl Drop for ModuleInner {
     fn drop(&mut self) {
         registry::unregister(self);
     }
+}
+
+/// Maps a file up to the end of its data and code.
+fn map_layout(file: BorrowedFd<'_>, layout: &image::Layout) -> Result<FileMapping> {
+    // Two neighbours are made faster than one mapping is split.
+    let data_is_before = (1..=layout.text.start).contains(&layout.data.end);
+    if data_is_before
+        && !layout.text.is_empty()
+        && let Some(mapping) = FileMapping::before_code(file, layout.text.clone())?
+    {
+        return Ok(mapping);
+    }
+    let mapping = FileMapping::new(file, layout.data.end.max(layout.text.end))?;
+    mapping.map_code(file, layout.text.start, layout.text.end - layout.text.start)?;
+    Ok(mapping)
 }
 
 /// Checks that whatever others can reach has what is needed to reach it.

@@ -9,6 +9,7 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::ptr;
 
@@ -177,6 +178,9 @@ impl Drop for ExactMapping {
     }
 }
 
+/// What fails when code cannot be mapped.
+const MAP_CODE: &str = "map the artifact's code as executable";
+
 /// A file's contents, readable, part of them also executable.
 #[derive(Debug)]
 pub(crate) struct FileMapping {
@@ -185,6 +189,39 @@ pub(crate) struct FileMapping {
 }
 
 impl FileMapping {
+    /// Maps the first `code.end` bytes of `file`: `code` readable and executable, what is before it readable. `None` if
+    /// the addresses before those that the kernel chose for the code are taken.
+    pub(crate) fn before_code(file: BorrowedFd<'_>, code: Range<u64>) -> Result<Option<Self>> {
+        let code_bytes = (code.end - code.start) as usize;
+        let protection = ProtFlags::READ | ProtFlags::EXEC;
+        let flags = MapFlags::PRIVATE;
+        // SAFETY: a new mapping, at an address of the kernel's choice.
+        let text =
+            unsafe { mm::mmap(ptr::null_mut(), code_bytes, protection, flags, file, code.start) };
+        let text = text.map_err(io::Error::from).map_err(LoadError::os(MAP_CODE))? as u64;
+        // Owns the code until both are one mapping.
+        let text = Self { base: text, bytes: code_bytes as u64 };
+        let Some(base) = text.base.checked_sub(code.start) else { return Ok(None) };
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE;
+        // SAFETY: a new mapping, where there is none.
+        let data = unsafe {
+            let bytes = code.start as usize;
+            mm::mmap(base as *mut c_void, bytes, ProtFlags::READ, flags, file, 0)
+        };
+        match data {
+            Ok(found) if found as u64 == base => {
+                std::mem::forget(text);
+                Ok(Some(Self { base, bytes: code.end }))
+            }
+            // A kernel that does not know the flag took the address for a wish.
+            Ok(found) => {
+                drop(Self { base: found as u64, bytes: code.start });
+                Ok(None)
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
     /// Maps the first `bytes` of `file`, readable.
     pub(crate) fn new(file: BorrowedFd<'_>, bytes: u64) -> Result<Self> {
         let flags = MapFlags::PRIVATE;
@@ -205,7 +242,7 @@ impl FileMapping {
         // SAFETY: inside this mapping, over pages with the same contents.
         unsafe { mm::mmap(address, bytes as usize, protection, flags, file, offset) }
             .map_err(io::Error::from)
-            .map_err(LoadError::os("map the artifact's code as executable"))?;
+            .map_err(LoadError::os(MAP_CODE))?;
         Ok(())
     }
 
@@ -254,6 +291,21 @@ mod tests {
             at(page).write(1);
             region.forget(0, 2 * page).unwrap();
             assert_eq!((at(0).read(), at(page).read()), (7, 0));
+        }
+    }
+
+    #[test]
+    fn files_are_mapped_before_their_code() {
+        let page = page_bytes();
+        let contents: Vec<u8> = (0..3 * page).map(|index| (index / 7) as u8).collect();
+        let file = sealed_memory_file(&contents).unwrap();
+        let code = 2 * page..2 * page + 100;
+        let neighbours = FileMapping::before_code(file.as_fd(), code.clone()).unwrap();
+        let split = FileMapping::new(file.as_fd(), code.end).unwrap();
+        split.map_code(file.as_fd(), code.start, 100).unwrap();
+        for mapping in neighbours.into_iter().chain([split]) {
+            // SAFETY: used before the mapping is dropped; nobody can write to the file.
+            assert!(unsafe { mapping.contents() } == &contents[..code.end as usize]);
         }
     }
 
