@@ -15,6 +15,8 @@ use crate::style;
 
 /// How often an image is damaged.
 const TIMES: usize = 32;
+/// Where the headers of the file lie, in bytes.
+const FILE_HEADERS_BYTES: usize = 0x200;
 
 /// Compiles a generated module to an image, and loads damaged copies of it. Code and instance image stay as they
 /// are: they are trusted.
@@ -30,13 +32,13 @@ pub fn run(data: &[u8]) -> Verdict {
         .unwrap_or_else(|error| panic!("{error}"));
     let engine = Engine::new();
     read(&engine, &image).unwrap_or_else(|error| panic!("undamaged image: {error:#}"));
-    let trusted = trusted(&image);
+    let parts = parts(&image);
     for _ in 0..TIMES {
         let mut damaged = image.clone();
         if random.below(8) == 0 {
             damaged.truncate(random.below(image.len()));
         } else {
-            damage(&mut damaged, &trusted, &mut random);
+            damage(&mut damaged, &parts, &mut random);
         }
         // Either is fine.
         let _ = read(&engine, &damaged);
@@ -57,8 +59,15 @@ fn read(engine: &Engine, image: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The parts of an image that are believed, as ranges of its bytes: code, and the instance image.
-fn trusted(image: &[u8]) -> [Range<usize>; 2] {
+/// Where the parts of an image are, as ranges of its bytes.
+struct Parts {
+    /// What is believed: code, and the instance image.
+    trusted: [Range<usize>; 2],
+    /// The module data.
+    data: Range<usize>,
+}
+
+fn parts(image: &[u8]) -> Parts {
     let file = object::File::parse(image).expect("an ELF file");
     let section = |name: &str| {
         let section = file.section_by_name(name).expect("every image has it");
@@ -68,19 +77,22 @@ fn trusted(image: &[u8]) -> [Range<usize>; 2] {
     let (text, data) = (section(".text"), section(MODULE_DATA_SECTION));
     let fixed = Header::decode(&image[data.clone()]).fixed;
     let start = data.start + fixed.image_offset as usize;
-    [text, start..start + fixed.image_bytes as usize]
+    // The instance image is the last part of the section.
+    Parts { trusted: [text, start..start + fixed.image_bytes as usize], data: data.start..start }
 }
 
-/// Changes some bytes outside `trusted`.
-fn damage(image: &mut [u8], trusted: &[Range<usize>], random: &mut Random) {
-    let length = image.len();
+/// Changes some bytes that are not trusted.
+fn damage(image: &mut [u8], parts: &Parts, random: &mut Random) {
     for _ in 0..=random.below(4) {
         // Headers are small, and most is decided there.
-        let at = match random.below(3) {
-            0 => random.below(length.min(0x200)),
-            _ => random.below(length),
+        let range = match random.below(4) {
+            0 => 0..FILE_HEADERS_BYTES.min(image.len()),
+            1 => parts.data.start..parts.data.start + Header::BYTES,
+            2 => parts.data.clone(),
+            _ => 0..image.len(),
         };
-        if trusted.iter().any(|range| range.contains(&at)) {
+        let at = range.start + random.below(range.len());
+        if parts.trusted.iter().any(|range| range.contains(&at)) {
             continue;
         }
         match random.below(3) {
