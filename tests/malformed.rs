@@ -364,7 +364,8 @@ fn instance_image_is_not_looked_at() -> Result<()> {
 
 /// One number in the file, and the message for it.
 fn patched_images() -> Result<()> {
-    const FIXED: usize = Header::LEAD_BYTES;
+    // Behind the checksum, which these fields are looked at before.
+    const FIXED: usize = Header::LEAD_BYTES + 8;
     const ELF_MACHINE: usize = 18;
     const ELF_TYPE: usize = 16;
     let image = small_image();
@@ -387,17 +388,17 @@ fn patched_images() -> Result<()> {
             "artifact needs processor features that are missing here: bit 63; compile the module without them (--cpu)",
         ),
         (
-            data + FIXED + 48,
+            data + FIXED + 56,
             &2u32.to_le_bytes(),
             "artifact was compiled for aarch64-linux, this program runs on x86_64-linux; compile the module with --target x86_64-linux",
         ),
         (
-            data + FIXED + 48,
+            data + FIXED + 56,
             &77u32.to_le_bytes(),
             "artifact was compiled for an unknown target, this program runs on x86_64-linux",
         ),
         (
-            data + FIXED + 52,
+            data + FIXED + 60,
             &3u32.to_le_bytes(),
             "artifact was compiled for x86_64-windows, this program runs on x86_64-linux",
         ),

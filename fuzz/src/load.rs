@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use aotc::Emit;
-use aotc_abi::meta::Header;
+use aotc_abi::meta::{Header, seal};
 use aotc_abi::symbol::MODULE_DATA_SECTION;
 use aotc_loader::{Engine, Module};
 use object::{Object, ObjectSection};
@@ -39,6 +39,10 @@ pub fn run(data: &[u8]) -> Verdict {
             damaged.truncate(random.below(image.len()));
         } else {
             damage(&mut damaged, &parts, &mut random);
+            // Without a right checksum nothing behind it is ever looked at.
+            if random.below(8) != 0 {
+                reseal(&mut damaged[parts.data.start..]);
+            }
         }
         // Either is fine.
         let _ = read(&engine, &damaged);
@@ -79,6 +83,16 @@ fn parts(image: &[u8]) -> Parts {
     let start = data.start + fixed.image_offset as usize;
     // The instance image is the last part of the section.
     Parts { trusted: [text, start..start + fixed.image_bytes as usize], data: data.start..start }
+}
+
+/// Makes the checksum right again, if what it covers is still there.
+fn reseal(data: &mut [u8]) {
+    if data.len() >= Header::BYTES {
+        let covered_bytes = Header::decode(data).covered_bytes();
+        if (Header::BYTES as u64..=data.len() as u64).contains(&covered_bytes) {
+            seal(data, covered_bytes as usize);
+        }
+    }
 }
 
 /// Changes some bytes that are not trusted.

@@ -31,7 +31,7 @@ pub struct Builder {
     pub data: Vec<u8>,
     /// Code offsets in `data`, counted from its start.
     pub data_code: Vec<CodeOffset>,
-    /// The instance image: `vmctx_bytes` of context, then memory 0, a whole number of pages.
+    /// The instance image: `vmctx_bytes` of context, then pages of memory 0 from `fixed.memory_start`.
     pub image: Vec<u8>,
     /// Code offsets in `image`, counted from its start.
     pub image_code: Vec<CodeOffset>,

@@ -2,6 +2,7 @@
 
 use core::ops::Range;
 
+use super::checksum::checksum;
 use super::header::{Header, SECTION_COUNT, Section};
 use super::record::Record;
 use super::records::{
@@ -26,6 +27,7 @@ pub(super) struct Checker<'d, 'a> {
 
 impl Checker<'_, '_> {
     pub(super) fn check(mut self) -> Result<(), MetaError> {
+        self.checksum()?;
         self.sections()?;
         self.strings = core::str::from_utf8(self.data.section_bytes(Section::Strings, 1)).ok();
         self.header()?;
@@ -35,6 +37,17 @@ impl Checker<'_, '_> {
         self.segments()?;
         self.code()?;
         self.code_offsets()
+    }
+
+    fn checksum(&self) -> Result<(), MetaError> {
+        if self.order == CodeOrder::Linked {
+            return Ok(());
+        }
+        let at = Header::LEAD_BYTES as u64;
+        let covered_bytes = usize::try_from(self.data.header.covered_bytes()).unwrap_or(usize::MAX);
+        let covered = self.data.bytes.get(..covered_bytes).filter(|c| c.len() >= Header::BYTES);
+        let sum = covered.map(checksum);
+        ensure(sum == Some(self.data.header.fixed.checksum), "checksum", at)
     }
 
     fn sections(&self) -> Result<(), MetaError> {
@@ -196,6 +209,9 @@ impl Checker<'_, '_> {
         let at = self.at(Section::Memories);
         let fixed = &self.data.header.fixed;
         let memory0_bytes = fixed.image_bytes - u64::from(fixed.vmctx_bytes);
+        let memory0_end = fixed.memory_start.checked_add(memory0_bytes);
+        let page = u64::from(fixed.page_bytes);
+        ensure(fixed.memory_start.is_multiple_of(page), "start of the image of memory 0", at)?;
         let mut at_ctx = false;
         for (index, memory) in self.data.memories().iter().enumerate() {
             ensure(memory.min <= memory.max && memory.min <= 1 << 16, "memory limits", at)?;
@@ -207,13 +223,13 @@ impl Checker<'_, '_> {
                     index == 0
                         && memory.flags & flags::IMPORTED == 0
                         && memory.definition == vmctx::ctx::MEMORY0
-                        && memory0_bytes <= memory.min << 16,
+                        && memory0_end.is_some_and(|end| end <= memory.min << 16),
                     "memory 0",
                     at,
                 )?;
             }
         }
-        ensure(at_ctx || memory0_bytes == 0, "image of an absent memory", at)?;
+        ensure(at_ctx || memory0_end == Some(0), "image of an absent memory", at)?;
         let at = self.at(Section::Globals);
         for global in self.data.globals().iter() {
             let ty = u8::try_from(global.ty).ok().and_then(ValType::from_u8);

@@ -72,6 +72,9 @@ record! {
 record! {
     /// The head of the module data, after [`MAGIC`], [`FORMAT_VERSION`] (u32) and the header's size (u32).
     pub struct Fixed {
+        /// Checksum over the module data up to the end of the image's context; see [`super::seal`]. Not
+        /// set in objects, where a linker changes what it would cover.
+        pub checksum: u64,
         /// [`LAYOUT_HASH`] of the compiler.
         pub layout_hash: u64,
         /// Size of the module data, in bytes.
@@ -82,8 +85,10 @@ record! {
         pub guard_bytes: u64,
         /// Offset of the instance image.
         pub image_offset: u64,
-        /// Size of the instance image: the context, and the initial pages of memory 0.
+        /// Size of the instance image: the context, and pages of memory 0.
         pub image_bytes: u64,
+        /// Where in memory 0 the image's pages of it lie, in bytes: before them, as behind them, it is zero.
+        pub memory_start: u64,
         /// [`crate::target::Arch`].
         pub arch: u32,
         /// [`crate::target::Os`].
@@ -122,8 +127,13 @@ impl Header {
     /// Encoded size, in bytes.
     pub const BYTES: usize = Self::LEAD_BYTES + Fixed::BYTES + SECTION_COUNT * SectionRef::BYTES;
 
+    /// What the checksum covers, in bytes.
+    pub const fn covered_bytes(&self) -> u64 {
+        self.fixed.image_offset.saturating_add(self.fixed.vmctx_bytes as u64)
+    }
+
     /// Where [`Fixed::start_up`] lies in the header: the writer of objects relocates it.
-    pub const START_UP_AT: usize = Self::LEAD_BYTES + 6 * 8 + 6 * 4;
+    pub const START_UP_AT: usize = Self::LEAD_BYTES + 8 * 8 + 6 * 4;
     /// Where [`Fixed::start_up_entry`] lies in the header.
     pub const START_UP_ENTRY_AT: usize = Self::START_UP_AT + 4;
 

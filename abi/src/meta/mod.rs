@@ -4,7 +4,7 @@
 //!   0              Header                                   fixed size
 //!                  tables of fixed-width records            located by Header::sections
 //!                  value types, trap offsets, trap kinds, address map, strings, segment bytes
-//!   image_offset   instance image: vmctx_bytes of initial context, then memory 0's initial pages
+//!   image_offset   instance image: vmctx_bytes of initial context, then initial pages of memory 0
 //!   blob_bytes
 //! ```
 //!
@@ -16,6 +16,7 @@
 mod address_map;
 mod builder;
 mod check;
+mod checksum;
 mod header;
 mod record;
 mod records;
@@ -23,6 +24,7 @@ mod view;
 
 pub use address_map::AddressMap;
 pub use builder::{Builder, CodeOffset};
+pub use checksum::seal;
 pub use header::{
     FORMAT_VERSION, Fixed, Header, LAYOUT_HASH, MAGIC, SECTION_COUNT, Section, SectionRef,
 };

@@ -19,6 +19,7 @@
 use ::object::write::StringId;
 use ::object::write::elf::{FileHeader, ProgramHeader, SectionHeader, SectionIndex, Sym, Writer};
 use ::object::{Endianness, elf};
+use aotc_abi::meta::{Header, seal};
 use aotc_abi::symbol::{MODULE_DATA_SECTION, NOTE_NAME, NOTE_TYPE, descriptor_symbol};
 use aotc_abi::target::Arch;
 
@@ -266,6 +267,8 @@ impl Image<'_> {
             let value = i32::try_from(value).map_err(|_| too_large())?;
             data[offset.at as usize..][..4].copy_from_slice(&value.to_le_bytes());
         }
+        let covered_bytes = Header::decode(&data).covered_bytes();
+        seal(&mut data, covered_bytes as usize);
         Ok(data)
     }
 

@@ -62,6 +62,7 @@ impl<'a> Writer<'a> {
     fn header(&mut self, options: &Options) {
         let start_up = self.plan.start_up_code;
         self.builder.fixed = Fixed {
+            checksum: 0,
             layout_hash: LAYOUT_HASH,
             blob_bytes: 0,
             cpu_features: options.cpu.features.0,
@@ -71,6 +72,7 @@ impl<'a> Writer<'a> {
             },
             image_offset: 0,
             image_bytes: 0,
+            memory_start: self.plan.memory_start,
             arch: options.target.arch as u32,
             os: options.target.os as u32,
             trap_style: options.trap_style as u32,

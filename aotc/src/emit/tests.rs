@@ -93,7 +93,7 @@ fn plan() -> Plan {
         sigs: vec![SigPlan {
             ty: Some(TypeIndex(0)),
             hash: func_type_hash([ValType::I32], [ValType::I32]),
-            entry: Some(CodeId(0)),
+            entry: None,
             exit: None,
         }],
         type_sigs: vec![SigId(0)],
@@ -114,6 +114,7 @@ fn plan() -> Plan {
         data: vec![0; 8],
         data_code: vec![(0, CodeId(0)), (4, CodeId(1))],
         image: vec![7; 0x1000],
+        memory_start: 0,
         image_code: vec![(16, CodeId(1))],
         start_up: Vec::new(),
         start_up_code: None,

@@ -47,6 +47,7 @@ pub(crate) fn build(module: &WasmModule<'_>, options: &Options) -> Result<Plan> 
         data: Vec::new(),
         data_code: Vec::new(),
         image: Vec::new(),
+        memory_start: 0,
         image_code: Vec::new(),
         start_up: initial.steps.clone(),
         start_up_code: None,
@@ -457,10 +458,16 @@ impl Plan {
 
     /// Writes the initial instance.
     fn make_image(&mut self, module: &WasmModule<'_>, initial: &Initial, page_bytes: u32) {
-        let memory_bytes = initial.memory.len().next_multiple_of(page_bytes as usize);
-        self.image = vec![0; self.layout.vmctx_bytes as usize + memory_bytes];
-        let start = self.layout.vmctx_bytes as usize;
-        self.image[start..start + initial.memory.len()].copy_from_slice(&initial.memory);
+        let page_bytes = page_bytes as usize;
+        self.image = vec![0; self.layout.vmctx_bytes as usize];
+        if !initial.memory.is_empty() {
+            // Compilers like to put the stack first, which is zero.
+            let in_page = (initial.memory_start % page_bytes as u64) as usize;
+            self.memory_start = initial.memory_start - in_page as u64;
+            self.image.resize(self.image.len() + in_page, 0);
+            self.image.extend_from_slice(&initial.memory);
+            self.image.resize(self.image.len().next_multiple_of(page_bytes), 0);
+        }
         for (index, value) in initial.globals.iter().enumerate() {
             if let Some(value) = value {
                 let bytes = value.bits.to_le_bytes();

@@ -28,8 +28,10 @@ pub(super) struct Initial {
     pub(super) globals: Vec<Option<Constant>>,
     /// By table: the functions in it, if that is known and the table is kept below the context.
     pub(super) tables: Vec<Option<Vec<Option<FuncIndex>>>>,
-    /// Contents of memory 0, up to the last byte that is not 0.
+    /// Contents of memory 0 from `memory_start` up to the last byte that is not 0.
     pub(super) memory: Vec<u8>,
+    /// The first byte of memory 0 that a segment fills.
+    pub(super) memory_start: u64,
     /// Element segments that have been applied.
     pub(super) elements_applied: usize,
     /// By data segment: whether it has been applied.
@@ -45,6 +47,7 @@ impl Initial {
             globals: Vec::with_capacity(module.globals.len()),
             tables: Vec::with_capacity(module.tables.len()),
             memory: Vec::new(),
+            memory_start: 0,
             elements_applied: 0,
             data_applied: vec![false; module.data.len()],
             steps: Vec::new(),
@@ -125,17 +128,18 @@ impl Initial {
         let memory0 = module.memories.first().filter(|_| module.imported_memories == 0);
         let guarded = options.bounds_style == BoundsStyle::Guard;
         let length_bytes = memory0.filter(|_| guarded).map(|memory| memory.min << PAGE_BITS);
+        self.memory_start = self.lowest_data(module);
         let mut filled_bytes = 0;
         for (index, segment) in module.data.iter().enumerate() {
             let SegmentMode::Active { target, offset } = &segment.mode else { continue };
             filled_bytes += segment.bytes.len() as u64;
-            let end_max = 2 * filled_bytes + IMAGE_HOLES_BYTES_MAX;
+            let end_max = self.memory_start + 2 * filled_bytes + IMAGE_HOLES_BYTES_MAX;
             applying = applying
                 && target.0 == 0
                 && match (length_bytes, self.evaluate_u32(module, offset)) {
                     (Some(length_bytes), Some(offset)) => {
                         let limit = length_bytes.min(end_max);
-                        write_into(&mut self.memory, u64::from(offset), segment.bytes, limit)
+                        self.write_memory(u64::from(offset), segment.bytes, limit)
                     }
                     _ => false,
                 };
@@ -150,6 +154,37 @@ impl Initial {
         }
         let used = self.memory.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         self.memory.truncate(used);
+    }
+
+    /// The lowest address of memory 0 that an active segment is known to fill.
+    fn lowest_data(&self, module: &WasmModule<'_>) -> u64 {
+        let offsets = module.data.iter().filter_map(|segment| match &segment.mode {
+            SegmentMode::Active { target, offset }
+                if target.0 == 0 && !segment.bytes.is_empty() =>
+            {
+                self.evaluate_u32(module, offset)
+            }
+            _ => None,
+        });
+        offsets.min().unwrap_or(0).into()
+    }
+
+    /// Writes `bytes` at address `offset` of memory 0, if they end within `limit`.
+    fn write_memory(&mut self, offset: u64, bytes: &[u8], limit: u64) -> bool {
+        let end = offset + bytes.len() as u64;
+        if end > limit {
+            return false;
+        }
+        if bytes.is_empty() {
+            return true;
+        }
+        let start = (offset - self.memory_start) as usize;
+        let end = start + bytes.len();
+        if self.memory.len() < end {
+            self.memory.resize(end, 0);
+        }
+        self.memory[start..end].copy_from_slice(bytes);
+        true
     }
 
     fn evaluate_u32(&self, module: &WasmModule<'_>, expr: &ConstExpr) -> Option<u32> {
@@ -218,19 +253,4 @@ fn reference(expr: &ConstExpr) -> Option<Option<FuncIndex>> {
 fn copy_into<T: Copy>(table: &mut [T], offset: usize, items: &[T]) -> bool {
     let room = offset.checked_add(items.len()).and_then(|end| table.get_mut(offset..end));
     room.map(|room| room.copy_from_slice(items)).is_some()
-}
-
-/// Writes `bytes` at `offset` of a memory that is zero behind its current contents, if they end
-/// within `limit`.
-fn write_into(memory: &mut Vec<u8>, offset: u64, bytes: &[u8], limit: u64) -> bool {
-    let end = offset + bytes.len() as u64;
-    if end > limit {
-        return false;
-    }
-    let end = end as usize;
-    if memory.len() < end {
-        memory.resize(end, 0);
-    }
-    memory[offset as usize..end].copy_from_slice(bytes);
-    true
 }

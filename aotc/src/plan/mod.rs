@@ -69,8 +69,11 @@ pub(crate) struct Plan {
     pub(crate) data: Vec<u8>,
     /// 32-bit code offsets in `data`: place and target.
     pub(crate) data_code: Vec<(u32, CodeId)>,
-    /// The instance image: `layout.vmctx_bytes` of context, then the initial pages of memory 0.
+    /// The instance image: `layout.vmctx_bytes` of context, then the pages of memory 0 from
+    /// `memory_start` on that are not zero.
     pub(crate) image: Vec<u8>,
+    /// Where in memory 0 its pages in the image lie, in bytes.
+    pub(crate) memory_start: u64,
     /// 32-bit code offsets in `image`: place and target.
     pub(crate) image_code: Vec<(u32, CodeId)>,
     /// What is left to do at instantiation, in order.

@@ -3,10 +3,11 @@
 //! ```text
 //!   base               base + vmctx_bytes = ctx
 //!   |  vmctx_bytes     |  memory_bytes at first   |  up to 4 GiB  |  guard  |
-//!   |<--------- image_bytes ------>|<- zeros ---->|<- no access ----------->|
+//!   |<--- image ------>|<- zeros ->|<- image ---->|<- no access ----------->|
 //! ```
 //!
-//! The image is mapped copy-on-write once, when the slot is made. When an instance is dropped, what it wrote is
+//! The image is in two parts: the records below the context, and the pages of memory 0 that are not zero. Both are
+//! mapped copy-on-write once, when the slot is made. When an instance is dropped, what it wrote is
 //! taken back. The pages that it wrote are the slot's own from then on: what they held at first is copied to
 //! them, which takes 0.1 us a page, where forgetting them makes the next instance's write fault, for
 //! 2 us. A context that is small is copied without asking, since it is always written. Only where there are many pages, or
@@ -50,9 +51,18 @@ impl Slot {
         };
         let region = Reservation::new(plan.reserved_bytes).map_err(LoadError::os(action))?;
         let (file, offset) = module.image_file()?;
-        region.map_private(0, plan.image_bytes, file, offset)?;
-        let zeros = plan.vmctx_bytes + plan.memory_bytes - plan.image_bytes;
-        region.protect(plan.image_bytes, zeros, Access::ReadWrite)?;
+        if plan.memory_start == 0 {
+            // One part follows the other, in the slot as in the file.
+            let image_bytes = plan.vmctx_bytes + plan.memory_image_bytes;
+            region.map_private(0, image_bytes, file, offset)?;
+            let zeros = plan.memory_bytes - plan.memory_image_bytes;
+            region.protect(image_bytes, zeros, Access::ReadWrite)?;
+        } else {
+            region.map_private(0, plan.vmctx_bytes, file, offset)?;
+            region.protect(plan.vmctx_bytes, plan.memory_bytes, Access::ReadWrite)?;
+            let (start, offset) = (plan.vmctx_bytes + plan.memory_start, offset + plan.vmctx_bytes);
+            region.map_private(start, plan.memory_image_bytes, file, offset)?;
+        }
         Ok(Self { region, vmctx_bytes: plan.vmctx_bytes as u32 })
     }
 
@@ -72,18 +82,19 @@ impl Slot {
             self.region.forget(initial_bytes, grown_bytes)?;
             self.region.protect(initial_bytes, grown_bytes, Access::None)?;
         }
-        let image = module.data().image();
+        let (records, memory) = module.data().image().split_at(plan.vmctx_bytes as usize);
+        let image = [(0, records), (plan.vmctx_bytes + plan.memory_start, memory)];
         let copied_bytes = if plan.vmctx_bytes <= COPIED_BYTES_MAX {
-            self.copy(&image[..plan.vmctx_bytes as usize], 0, plan.vmctx_bytes);
+            self.copy(&image, 0, plan.vmctx_bytes);
             plan.vmctx_bytes
         } else {
             0
         };
-        self.restore(image, copied_bytes, plan.vmctx_bytes + plan.memory_bytes)
+        self.restore(&image, copied_bytes, plan.vmctx_bytes + plan.memory_bytes)
     }
 
-    /// Makes the bytes from offset `start` to `end` those of the image, and zeros behind it.
-    fn restore(&self, image: &[u8], start: u64, end: u64) -> Result<()> {
+    /// Makes the bytes from offset `start` to `end` those of the image, and zeros outside it.
+    fn restore(&self, image: &Image<'_>, start: u64, end: u64) -> Result<()> {
         if start == end {
             return Ok(());
         }
@@ -100,16 +111,35 @@ impl Slot {
         Ok(())
     }
 
-    /// Copies the image to the bytes from offset `start` to `end`, with zeros behind it.
-    fn copy(&self, image: &[u8], start: u64, end: u64) {
-        let bytes = (end - start) as usize;
-        let image = image.get(start as usize..).unwrap_or_default();
-        let (image, zeros) = (&image[..image.len().min(bytes)], bytes.saturating_sub(image.len()));
+    /// Copies the image to the bytes from offset `start` to `end`, with zeros outside it.
+    fn copy(&self, image: &Image<'_>, start: u64, end: u64) {
+        let mut at = start;
+        for &(part_start, part) in image {
+            let part_end = part_start + part.len() as u64;
+            let (from, to) = (part_start.max(at), part_end.min(end));
+            if from < to {
+                self.zero(at, from);
+                self.write(from, &part[(from - part_start) as usize..(to - part_start) as usize]);
+                at = to;
+            }
+        }
+        self.zero(at, end);
+    }
+
+    /// Writes `bytes` at offset `start`.
+    fn write(&self, start: u64, bytes: &[u8]) {
         let target = (self.region.base() + start) as *mut u8;
         // SAFETY: the slot's own bytes, which are accessible when it is new, and to which nobody refers any more.
-        unsafe {
-            target.copy_from_nonoverlapping(image.as_ptr(), image.len());
-            target.add(image.len()).write_bytes(0, zeros);
-        }
+        unsafe { target.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) }
+    }
+
+    /// Writes zeros from offset `start` to `end`.
+    fn zero(&self, start: u64, end: u64) {
+        let target = (self.region.base() + start) as *mut u8;
+        // SAFETY: as in `write`.
+        unsafe { target.write_bytes(0, (end - start) as usize) }
     }
 }
+
+/// The parts of an instance image: where each lies in the slot, and what is there. In order.
+type Image<'a> = [(u64, &'a [u8]); 2];

@@ -67,8 +67,10 @@ pub(crate) enum MemoryPlan {
 pub(crate) struct SlotPlan {
     /// Below the context.
     pub(crate) vmctx_bytes: u64,
-    /// All of the image.
-    pub(crate) image_bytes: u64,
+    /// Where the image's pages of memory 0 lie, from its start.
+    pub(crate) memory_start: u64,
+    /// How much of memory 0 the image has.
+    pub(crate) memory_image_bytes: u64,
     /// First length of memory 0; 0 without one of its own.
     pub(crate) memory_bytes: u64,
     /// All addresses.
@@ -175,7 +177,8 @@ impl SlotPlan {
         const { assert!(vmctx::ctx::STORE.offset < 0) };
         Self {
             vmctx_bytes,
-            image_bytes: fixed.image_bytes,
+            memory_start: fixed.memory_start,
+            memory_image_bytes: fixed.image_bytes - vmctx_bytes,
             memory_bytes,
             reserved_bytes,
             guard_bytes: fixed.guard_bytes,
