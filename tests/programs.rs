@@ -20,7 +20,7 @@ use libloading::Library;
 use libtest_mimic::{Completion, Trial};
 use serde_json::Value;
 
-use crate::support::root;
+use crate::support::{in_ci, root};
 
 /// All programs, and why those that are not tested are not.
 const PROGRAMS: [(&str, Option<&str>); 13] = [
@@ -103,11 +103,6 @@ fn tested(
         Err(NotBuilt::NoTool(reason)) if !in_ci() => Ok(Completion::ignored_with(reason)),
         Err(NotBuilt::NoTool(reason) | NotBuilt::Failed(reason)) => Err(reason.into()),
     }
-}
-
-/// Whether what is absent is an error.
-fn in_ci() -> bool {
-    std::env::var("CI").as_deref() == Ok("true")
 }
 
 fn build() -> Result<Built, NotBuilt> {

@@ -13,6 +13,7 @@ use aotc_loader::{Engine, Instance, Linker, Module, Store, Trap};
 use libtest_mimic::{Failed, Trial};
 
 use crate::child::{self, Scratch};
+use crate::support::in_ci;
 
 pub(crate) const TASKS: [(&str, fn()); 3] = [
     ("seccomp::load", load),
@@ -26,7 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     if absent {
         eprintln!("seccomp: this kernel has none");
     }
-    let skip = absent && std::env::var("CI").as_deref() != Ok("true");
+    let skip = absent && !in_ci();
     let trial = |name: &str, test: fn() -> Result<(), Failed>| {
         Trial::test(format!("seccomp::{name}"), test).with_ignored_flag(skip)
     };

@@ -6,3 +6,8 @@ use std::path::PathBuf;
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
+
+/// Whether a tool that is absent is an error, and not a reason to skip a test.
+pub(crate) fn in_ci() -> bool {
+    std::env::var("CI").as_deref() == Ok("true")
+}

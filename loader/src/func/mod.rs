@@ -1,5 +1,6 @@
 //! Functions: of instances and of the host.
 
+mod arity;
 mod caller;
 mod host;
 mod into_func;
