@@ -4,7 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use aotc_loader::{Engine, Instance, Memory, MemoryType, Module, Store, Trap, WasmBacktrace};
 
-use crate::support::{child, explicit_image, image};
+use crate::support::{child, explicit_image, image, in_child};
 
 const MEMORIES: &str = r#"(module
   (import "host" "memory" (memory $imported 1))
@@ -84,6 +84,34 @@ fn fault_inside_memory_ends_the_process() {
         load_from_lost_page();
     });
     assert_eq!(output.and_then(|output| output.status.signal()), Some(libc::SIGSEGV));
+}
+
+/// Installs the loader's handlers over `previous`, and sends this process a fault's signal.
+fn send_signal(previous: libc::sighandler_t) {
+    // SAFETY: one of the two standard actions.
+    unsafe { libc::signal(libc::SIGSEGV, previous) };
+    let (mut store, instance) = {
+        let engine = Engine::new();
+        let module = Module::from_bytes(&engine, &image(OWN)).unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        (store, instance)
+    };
+    let load = instance.get_typed_func::<i32, i32>(&mut store, "load").unwrap();
+    assert_eq!(load.call(&mut store, 0).unwrap(), 0);
+    // SAFETY: to this process itself.
+    assert_eq!(unsafe { libc::kill(libc::getpid(), libc::SIGSEGV) }, 0);
+}
+
+#[test]
+fn sent_signal_ends_the_process() {
+    let output = child("faults::sent_signal_ends_the_process", || send_signal(libc::SIG_DFL));
+    assert_eq!(output.and_then(|output| output.status.signal()), Some(libc::SIGSEGV));
+}
+
+#[test]
+fn sent_signal_can_be_ignored() {
+    in_child("faults::sent_signal_can_be_ignored", || send_signal(libc::SIG_IGN));
 }
 
 /// An instance of [`DEEP`], with a host function that keeps a backtrace.

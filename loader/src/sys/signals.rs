@@ -83,8 +83,8 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
 /// # Safety
 /// The arguments are the kernel's.
 unsafe fn take(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::ucontext_t) -> bool {
-    // SAFETY: the kernel's record. Signals that someone sent have codes up to 0.
-    if unsafe { (*info).si_code } <= 0 {
+    // SAFETY: the kernel's record.
+    if unsafe { is_sent(info) } {
         return false;
     }
     let Some(vm) = thread::current_store() else { return false };
@@ -122,6 +122,15 @@ unsafe fn take(signal: c_int, info: *mut libc::siginfo_t, context: *mut libc::uc
     true
 }
 
+/// Whether someone sent the signal, and nothing faulted.
+///
+/// # Safety
+/// `info` is the kernel's.
+unsafe fn is_sent(info: *const libc::siginfo_t) -> bool {
+    // SAFETY: the kernel's record; signals that were sent have codes up to 0.
+    unsafe { (*info).si_code <= 0 }
+}
+
 /// Gives a fault that is not ours to whoever handled it before.
 ///
 /// # Safety
@@ -144,12 +153,17 @@ unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_voi
                     function(signal);
                 }
             }
-            // A fault cannot be ignored. With the default action in place the instruction faults again, and the
-            // process ends as it would have without this handler.
+            // What someone sent can be ignored; a fault cannot.
+            Some(action) if action.sa_sigaction == libc::SIG_IGN && is_sent(info) => {}
+            // With the default action in place the instruction faults again, and the process ends as it would
+            // have without this handler. What someone sent does not come again by itself.
             _ => {
                 let mut action = MaybeUninit::<libc::sigaction>::zeroed().assume_init();
                 action.sa_sigaction = libc::SIG_DFL;
                 libc::sigaction(signal, &action, ptr::null_mut());
+                if is_sent(info) {
+                    libc::raise(signal);
+                }
             }
         }
     }
