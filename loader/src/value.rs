@@ -8,7 +8,7 @@ use aotc_abi::vmctx::VmValue;
 
 use crate::func::Func;
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
-use crate::types::{RefType, ValType};
+use crate::types::{HeapType, RefType, ValType};
 
 /// A 128-bit vector, as its bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,10 +84,10 @@ pub enum Ref {
 
 impl Ref {
     /// The null reference of a type.
-    pub fn null(ty: &RefType) -> Self {
-        match *ty {
-            RefType::FUNCREF => Self::Func(None),
-            RefType::EXTERNREF => Self::Extern(None),
+    pub fn null(ty: &HeapType) -> Self {
+        match ty {
+            HeapType::Func => Self::Func(None),
+            HeapType::Extern => Self::Extern(None),
         }
     }
 
@@ -214,7 +214,7 @@ val_accessors! {
 
 impl Val {
     /// The null reference of a type.
-    pub fn null_ref(ty: &RefType) -> Self {
+    pub fn null_ref(ty: &HeapType) -> Self {
         Ref::null(ty).into()
     }
 
@@ -226,7 +226,7 @@ impl Val {
             ValType::F32 => Self::F32(0),
             ValType::F64 => Self::F64(0),
             ValType::V128 => Self::V128(V128(0)),
-            ValType::Ref(ty) => Self::null_ref(ty),
+            ValType::Ref(ty) => Self::null_ref(ty.heap_type()),
         })
     }
 
