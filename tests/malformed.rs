@@ -339,7 +339,9 @@ fn dummy(store: &mut Store<()>, ty: &ExternType) -> Result<Extern> {
             let value = Val::default_for_ty(ty.content()).context("no default")?;
             Global::new(store, ty.clone(), value)?.into()
         }
-        ExternType::Table(ty) => Table::new(store, ty.clone(), Ref::null(ty.element().heap_type()))?.into(),
+        ExternType::Table(ty) => {
+            Table::new(store, ty.clone(), Ref::null(ty.element().heap_type()))?.into()
+        }
         ExternType::Memory(ty) => Memory::new(store, ty.clone())?.into(),
     })
 }
