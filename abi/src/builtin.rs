@@ -22,8 +22,6 @@ pub enum AbiType {
 pub enum AbiResult {
     /// Nothing; cannot fail.
     Nothing,
-    /// A 64-bit value; cannot fail.
-    Value,
     /// Status: 0 is success; otherwise the loader has recorded the reason and the trampoline raises.
     Status,
     /// A 64-bit value; [`FAILED`] means the loader has recorded the reason and the trampoline raises.

@@ -288,6 +288,12 @@ pub mod store {
     pub const RAISE: Field = field(offset_of!(VmStoreCtx, raise) as i32, Constant);
 }
 
+/// log2 of the page size of linear memories, in bytes.
+pub const MEMORY_PAGE_BITS: u32 = 16;
+
+/// Most pages of a linear memory with 32-bit addresses.
+pub const MEMORY_PAGES_MAX: u64 = 1 << 16;
+
 /// Size of a table element, in bytes.
 pub const TABLE_ELEMENT_BYTES: u32 = 8;
 

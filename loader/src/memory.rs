@@ -16,7 +16,7 @@
 use std::fmt;
 
 use anyhow::{Result, bail};
-use aotc_abi::vmctx::VmMemoryDefinition;
+use aotc_abi::vmctx::{MEMORY_PAGE_BITS, MEMORY_PAGES_MAX, VmMemoryDefinition};
 
 use crate::error::LoadError;
 use crate::store::{
@@ -28,11 +28,9 @@ use crate::types::MemoryType;
 use crate::vmctx::VmPtr;
 
 /// Size of a WebAssembly page, in bytes.
-pub(crate) const PAGE_BYTES: u64 = 1 << 16;
-/// Most pages a memory can have.
-const PAGES_MAX: u64 = 1 << 16;
+pub(crate) const PAGE_BYTES: u64 = 1 << MEMORY_PAGE_BITS;
 /// Addresses reserved for a memory, besides the guard, in bytes.
-pub(crate) const RESERVED_BYTES: u64 = PAGE_BYTES * PAGES_MAX;
+pub(crate) const RESERVED_BYTES: u64 = PAGE_BYTES * MEMORY_PAGES_MAX;
 /// What fails when there are not enough addresses.
 pub(crate) const RESERVE_ADDRESSES: &str =
     "reserve addresses for a memory (those of modules compiled with --bounds explicit need none)";
@@ -67,11 +65,11 @@ impl Memory {
     /// If the type is not valid, or there is not enough address space or memory.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
         let store = &mut store.as_context_mut().0.opaque;
-        if ty.minimum() > PAGES_MAX
-            || ty.maximum().is_some_and(|max| max < ty.minimum() || max > PAGES_MAX)
+        if ty.minimum() > MEMORY_PAGES_MAX
+            || ty.maximum().is_some_and(|max| max < ty.minimum() || max > MEMORY_PAGES_MAX)
         {
             bail!(
-                "invalid limits in memory type `{ty}`: at most {PAGES_MAX} pages, minimum at most maximum"
+                "invalid limits in memory type `{ty}`: at most {MEMORY_PAGES_MAX} pages, minimum at most maximum"
             );
         }
         let addresses = MemoryAddresses::reserve(ty.minimum(), GUARD_BYTES)
@@ -207,7 +205,7 @@ impl MemoryData {
         let VmMemoryDefinition { base, length_bytes } = self.definition.read();
         let old_pages = length_bytes / PAGE_BYTES;
         let pages = old_pages.checked_add(delta)?;
-        if pages > self.max_pages.min(PAGES_MAX) {
+        if pages > self.max_pages.min(MEMORY_PAGES_MAX) {
             return None;
         }
         let added = delta * PAGE_BYTES;

@@ -188,8 +188,8 @@ impl Checker<'_, '_> {
             defined |= function.import == 0;
             self.string(function.name)?;
             self.code_offset_or_none(function.code, at)?;
-            self.slot_or_none(function.import, 56, at)?;
-            self.slot_or_none(function.func_ref, 16, at)?;
+            self.slot_or_none(function.import, record_bytes::<vmctx::VmFunctionImport>(), at)?;
+            self.slot_or_none(function.func_ref, record_bytes::<vmctx::VmFuncRef>(), at)?;
         }
         let at = self.at(Section::Tables);
         for table in self.data.tables().iter() {
@@ -199,7 +199,10 @@ impl Checker<'_, '_> {
             if table.flags & flags::CLOSED != 0 {
                 continue;
             }
-            let bytes = if table.flags & flags::IMPORTED != 0 { 8 } else { 24 };
+            let bytes = match table.flags & flags::IMPORTED {
+                0 => record_bytes::<vmctx::VmTableDefinition>(),
+                _ => 8,
+            };
             self.slot(table.definition, bytes, at)?;
             if table.elements != 0 {
                 ensure(table.min <= vmctx::TABLE_INLINE_ELEMENTS_MAX, "table elements", at)?;
@@ -214,8 +217,15 @@ impl Checker<'_, '_> {
         ensure(fixed.memory_start.is_multiple_of(page), "start of the image of memory 0", at)?;
         let mut at_ctx = false;
         for (index, memory) in self.data.memories().iter().enumerate() {
-            ensure(memory.min <= memory.max && memory.min <= 1 << 16, "memory limits", at)?;
-            let bytes = if memory.flags & flags::IMPORTED != 0 { 8 } else { 16 };
+            ensure(
+                memory.min <= memory.max && memory.min <= vmctx::MEMORY_PAGES_MAX,
+                "memory limits",
+                at,
+            )?;
+            let bytes = match memory.flags & flags::IMPORTED {
+                0 => record_bytes::<vmctx::VmMemoryDefinition>(),
+                _ => 8,
+            };
             self.slot(memory.definition, bytes, at)?;
             if memory.flags & flags::AT_CTX != 0 {
                 at_ctx = true;
@@ -223,7 +233,8 @@ impl Checker<'_, '_> {
                     index == 0
                         && memory.flags & flags::IMPORTED == 0
                         && memory.definition == vmctx::ctx::MEMORY0
-                        && memory0_end.is_some_and(|end| end <= memory.min << 16),
+                        && memory0_end
+                            .is_some_and(|end| end <= memory.min << vmctx::MEMORY_PAGE_BITS),
                     "memory 0",
                     at,
                 )?;
@@ -414,6 +425,11 @@ impl Checker<'_, '_> {
     fn at(&self, section: Section) -> u64 {
         self.data.header.sections[section as usize].offset.into()
     }
+}
+
+/// Size of a record below the context, in bytes.
+const fn record_bytes<T>() -> u64 {
+    size_of::<T>() as u64
 }
 
 fn count_imported(flags: impl Iterator<Item = u32>) -> usize {

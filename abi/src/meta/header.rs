@@ -190,7 +190,6 @@ const fn layout_hash() -> u64 {
             hash,
             match BUILTINS[i].result {
                 AbiResult::Nothing => 0,
-                AbiResult::Value => 1,
                 AbiResult::Status => 2,
                 AbiResult::FallibleValue => 3,
             },

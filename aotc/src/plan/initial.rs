@@ -8,14 +8,11 @@
 use aotc_abi::index::{FuncIndex, GlobalIndex};
 use aotc_abi::target::BoundsStyle;
 use aotc_abi::types::ValType;
-use aotc_abi::vmctx::TABLE_INLINE_ELEMENTS_MAX;
+use aotc_abi::vmctx::{MEMORY_PAGE_BITS, TABLE_INLINE_ELEMENTS_MAX};
 
 use super::{Constant, StartUpStep};
 use crate::options::Options;
 use crate::parse::{ConstExpr, ConstOp, SegmentMode, WasmModule};
-
-/// log2 of the page size of memories.
-const PAGE_BITS: u32 = 16;
 
 /// An image of memory 0 may have this many bytes that no segment fills, besides as many again as
 /// are filled. A sparser one is left to the start-up routine.
@@ -127,7 +124,7 @@ impl Initial {
         let mut applying = self.elements_applied == module.elements.len();
         let memory0 = module.memories.first().filter(|_| module.imported_memories == 0);
         let guarded = options.bounds_style == BoundsStyle::Guard;
-        let length_bytes = memory0.filter(|_| guarded).map(|memory| memory.min << PAGE_BITS);
+        let length_bytes = memory0.filter(|_| guarded).map(|memory| memory.min << MEMORY_PAGE_BITS);
         self.memory_start = self.lowest_data(module);
         let mut filled_bytes = 0;
         for (index, segment) in module.data.iter().enumerate() {

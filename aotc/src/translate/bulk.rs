@@ -3,19 +3,18 @@
 use aotc_abi::builtin::Builtin;
 use aotc_abi::index::{DataIndex, MemoryIndex};
 use aotc_abi::trap::TrapKind;
-use aotc_abi::vmctx::{Constancy, Field};
+use aotc_abi::vmctx::{Constancy, Field, MEMORY_PAGE_BITS};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 
 use super::Translator;
 use super::access::Region;
-use super::memory::PAGE_BITS;
 
 impl Translator<'_, '_> {
     /// `memory.size`.
     pub(super) fn memory_size(&mut self, memory: MemoryIndex) {
         let bytes = self.memory_length_bytes(memory);
-        let pages = self.builder.ins().ushr_imm_u(bytes, i64::from(PAGE_BITS));
+        let pages = self.builder.ins().ushr_imm_u(bytes, i64::from(MEMORY_PAGE_BITS));
         let pages = self.builder.ins().ireduce(types::I32, pages);
         self.push(pages);
     }

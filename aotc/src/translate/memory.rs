@@ -23,9 +23,6 @@ use crate::plan::{Growth, MemoryPlace};
 /// that fits into the displacement of a load.
 pub(crate) const GUARD_BYTES: u64 = 1 << 31;
 
-/// log2 of the page size of memories.
-pub(crate) const PAGE_BITS: u32 = 16;
-
 /// An address that an access may use.
 #[derive(Clone, Copy)]
 pub(crate) struct Address {
@@ -107,7 +104,7 @@ impl Translator<'_, '_> {
     pub(crate) fn memory_length_bytes(&mut self, memory: MemoryIndex) -> Value {
         let plan = &self.env.plan.memories[memory.index()];
         if plan.growth == Growth::Never {
-            let bytes = self.env.module.memories[memory.index()].min << PAGE_BITS;
+            let bytes = self.env.module.memories[memory.index()].min << vmctx::MEMORY_PAGE_BITS;
             return self.builder.ins().iconst(types::I64, bytes as i64);
         }
         let (base, offset) = match plan.place {

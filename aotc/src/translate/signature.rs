@@ -82,7 +82,7 @@ pub(crate) fn builtin_trampoline(builtin: Builtin) -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.push(context_param());
     signature.params.extend(row.params.iter().map(|&ty| AbiParam::new(builtin_type(ty))));
-    if matches!(row.result, AbiResult::Value | AbiResult::FallibleValue) {
+    if row.result == AbiResult::FallibleValue {
         signature.returns.push(AbiParam::new(types::I64));
     }
     signature
@@ -99,7 +99,7 @@ fn builtin_result(result: AbiResult) -> Option<Type> {
     match result {
         AbiResult::Nothing => None,
         AbiResult::Status => Some(types::I32),
-        AbiResult::Value | AbiResult::FallibleValue => Some(types::I64),
+        AbiResult::FallibleValue => Some(types::I64),
     }
 }
 

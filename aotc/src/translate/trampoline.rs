@@ -133,7 +133,7 @@ impl<'a> Translator<'a, '_> {
                 self.raise_if(failed, store);
                 Some(value)
             }
-            (AbiResult::Value | AbiResult::Nothing, value) => value,
+            (AbiResult::Nothing, _) => None,
             (result, None) => unreachable!("a builtin with {result:?} has a result"),
         };
         self.builder.ins().return_(value.as_slice());
