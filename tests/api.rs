@@ -557,7 +557,7 @@ fn wrong_store(style: TrapStyle) -> Result<()> {
     let needs = guest::module(store.engine(), needs, style)?;
     let error = Instance::new(&mut other, &needs, &[func.into()]).expect_err("another store's");
     ensure!(matches!(error.downcast_ref(), Some(LinkError::OtherStore)), "{error}");
-    let stranger = Engine::new();
+    let stranger = Engine::default();
     let mut stranger = Store::new(&stranger, ());
     let error = Instance::new(&mut stranger, &module, &[]).expect_err("another engine's");
     ensure!(matches!(error.downcast_ref(), Some(LinkError::OtherEngine)), "{error}");
@@ -615,7 +615,7 @@ fn wrong_types(style: TrapStyle) -> Result<()> {
 
 /// Instances come and go; mappings and open files do not add up.
 fn nothing_is_left_behind(style: TrapStyle) -> Result<()> {
-    let engine = Engine::new();
+    let engine = Engine::default();
     let text = r#"(module (memory (export "memory") 2) (table 10 funcref) (data (i32.const 0) "abc")
       (func (export "run") (result i32)
         (i32.store8 (i32.const 0) (i32.add (i32.load8_u (i32.const 0)) (i32.const 1)))
@@ -670,7 +670,7 @@ impl Held {
 // What the tests share.
 
 fn host() -> (Store<()>, Linker<()>) {
-    let engine = Engine::new();
+    let engine = Engine::default();
     (Store::new(&engine, ()), Linker::new(&engine))
 }
 

@@ -203,7 +203,7 @@ fn small_image() -> Vec<u8> {
 }
 
 fn load_error(image: &[u8]) -> Result<String> {
-    match Module::from_bytes(&Engine::new(), image) {
+    match Module::from_bytes(&Engine::default(), image) {
         Ok(_) => Err(anyhow!("accepted")),
         Err(error) => {
             ensure!(error.downcast_ref::<LoadError>().is_some(), "another error: {error:#}");
@@ -215,7 +215,7 @@ fn load_error(image: &[u8]) -> Result<String> {
 fn truncated_images() -> Result<()> {
     let image = small_image();
     let layout = layout(&image);
-    let engine = Engine::new();
+    let engine = Engine::default();
     for length in (0..image.len()).step_by(3) {
         match Module::from_bytes(&engine, &image[..length]) {
             // What is not loaded may be cut off.
@@ -284,7 +284,7 @@ fn flips() {
         let at = places[case / PATTERNS.len()];
         let mut damaged = image.clone();
         damaged[at] ^= PATTERNS[case % PATTERNS.len()];
-        match Module::from_bytes(&Engine::new(), &damaged) {
+        match Module::from_bytes(&Engine::default(), &damaged) {
             Err(error) => assert!(error.downcast_ref::<LoadError>().is_some(), "{error:#}"),
             // What the program headers lead to is other code, and so is code whose records are elsewhere.
             Ok(_) if !data.contains(&at) || offsets.iter().any(|field| field.contains(&at)) => {}
@@ -355,7 +355,7 @@ fn instance_image_is_not_looked_at() -> Result<()> {
             for pattern in PATTERNS {
                 let mut damaged = image.clone();
                 damaged[at] ^= pattern;
-                let result = Module::from_bytes(&Engine::new(), &damaged);
+                let result = Module::from_bytes(&Engine::default(), &damaged);
                 let sound = result.as_ref().err().is_none_or(|error| error.is::<LoadError>());
                 ensure!(sound, "byte {at:#x}: {:#}", result.expect_err("checked"));
             }
@@ -448,7 +448,7 @@ fn other_files() -> Result<()> {
         (own, "not an image that can be mapped: "),
     ];
     for (path, expected) in cases {
-        let error = Module::open(&Engine::new(), &path).expect_err("not an image");
+        let error = Module::open(&Engine::default(), &path).expect_err("not an image");
         ensure!(error.downcast_ref::<LoadError>().is_some(), "{error:#}");
         let found = format!("{error:#}");
         let expected = format!("failed to load module from `{}`: {expected}", path.display());

@@ -181,7 +181,7 @@ fn same_output(
     fs::create_dir_all(&run.folder)?;
     let expected = run_native(&built.root.join(text("native")?), &run)?;
     let wasm = fs::read(built.root.join(text("wasm")?))?;
-    let engine = Engine::new();
+    let engine = Engine::default();
     let options = Options { name: Some(name.to_owned()), ..options.clone() };
     let found = match door {
         Door::Image => {

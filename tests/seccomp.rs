@@ -74,7 +74,7 @@ fn load() {
         .expect("a valid module");
     let path = scratch.write("guest.aot", &image);
     install_filter();
-    let engine = Engine::new();
+    let engine = Engine::default();
     live(&engine, &Module::open(&engine, &path).expect("an image")).expect("opened from a file");
     live(&engine, &Module::from_bytes(&engine, &image).expect("an image")).expect("from memory");
     std::thread::spawn(move || {

@@ -336,7 +336,7 @@ fn panic_arrives_intact(style: TrapStyle) -> Result<()> {
 
 /// host -> c -> b -> a -> host panics, or returns an error.
 fn panic_crosses_instances(style: TrapStyle) -> Result<()> {
-    let engine = Engine::new();
+    let engine = Engine::default();
     let mut linker: Linker<Hooks> = Linker::new(&engine);
     linker.func_wrap("host", "next", |value: i32| -> Result<i32> {
         match value {
@@ -381,7 +381,7 @@ fn host_trap_is_a_trap(style: TrapStyle) -> Result<()> {
 }
 
 fn threads_at_once(style: TrapStyle) -> Result<()> {
-    let engine = Engine::new();
+    let engine = Engine::default();
     let module = guest::module(&engine, KINDS, style)?;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
@@ -493,7 +493,7 @@ fn backtrace_of_a_host_error(style: TrapStyle) -> Result<()> {
 }
 
 fn start_function_traps(style: TrapStyle) -> Result<()> {
-    let engine = Engine::new();
+    let engine = Engine::default();
     let text = "(module $m (func $begin unreachable) (start $begin))";
     let module = guest::module(&engine, text, style)?;
     let mut store = Store::new(&engine, ());
@@ -643,7 +643,7 @@ impl Guest {
         style: TrapStyle,
         define: impl FnOnce(&mut Linker<Hooks>) -> Result<()>,
     ) -> Result<Self> {
-        let engine = Engine::new();
+        let engine = Engine::default();
         let mut linker = Linker::new(&engine);
         define(&mut linker)?;
         let mut store = Store::new(&engine, Hooks::default());

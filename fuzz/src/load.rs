@@ -30,7 +30,7 @@ pub fn run(data: &[u8]) -> Verdict {
     let mut random = Random::from_bytes(data);
     let image = aotc::compile(&wasm, Emit::Image, &style::any(&mut random))
         .unwrap_or_else(|error| panic!("{error}"));
-    let engine = Engine::new();
+    let engine = Engine::default();
     read(&engine, &image).unwrap_or_else(|error| panic!("undamaged image: {error:#}"));
     let parts = parts(&image);
     for _ in 0..TIMES {

@@ -6,13 +6,13 @@ use std::sync::{Arc, RwLock};
 
 use anyhow::Result;
 
+use crate::config::Config;
 use crate::error::LoadError;
 use crate::types::FuncType;
 
 /// What modules and stores that may meet have in common. Cloning gives another handle of the same engine.
 ///
-/// It knows every function type by its hash, so that two types with one hash are refused. Settings
-/// (interruption, pooling) will live here.
+/// It knows every function type by its hash, so that two types with one hash are refused, and has the settings.
 #[derive(Clone, Default)]
 pub struct Engine {
     inner: Arc<EngineInner>,
@@ -20,13 +20,23 @@ pub struct Engine {
 
 #[derive(Default)]
 struct EngineInner {
+    config: Config,
     types: Types,
 }
 
 impl Engine {
-    /// A new engine.
-    pub fn new() -> Self {
-        Self::default()
+    /// A new engine with these settings. [`Engine::default`] has those of [`Config::new`].
+    ///
+    /// # Errors
+    /// If settings contradict each other, or the system refuses what they need.
+    pub fn new(config: &Config) -> Result<Self> {
+        let inner = EngineInner { config: config.clone(), types: Types::default() };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
     }
 
     /// Whether both are handles of one engine.
@@ -84,7 +94,7 @@ mod tests {
 
     #[test]
     fn types_are_found_by_hash() {
-        let engine = Engine::new();
+        let engine = Engine::default();
         let ty = FuncType::new(&engine, [ValType::I32], []);
         assert_eq!(engine.types().get(ty.hash()), Some(ty));
         assert_eq!(engine.types().get(1), None);

@@ -8,7 +8,7 @@
 //! use aotc_loader::{Engine, Linker, Module, Store};
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! let engine = Engine::new();
+//! let engine = Engine::default();
 //! let module = Module::open(&engine, "plugin.aot")?;
 //! let mut linker = Linker::new(&engine);
 //! linker.func_wrap("host", "log", |value: i32| println!("{value}"))?;
@@ -39,6 +39,7 @@
 mod backtrace;
 mod builtins;
 mod call;
+mod config;
 mod engine;
 mod error;
 mod extern_;
@@ -57,6 +58,7 @@ mod value;
 mod vmctx;
 
 pub use backtrace::{FrameInfo, WasmBacktrace};
+pub use config::Config;
 pub use engine::Engine;
 pub use error::{LinkError, LoadError, TypeMismatch};
 pub use extern_::{Export, Extern};

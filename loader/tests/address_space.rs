@@ -34,7 +34,7 @@ fn explicit_modules_reserve_nothing() {
         let importer = explicit_image(IMPORTER);
         let guarded = image(r#"(module (memory 1))"#);
         limit_to_256_mib();
-        let engine = Engine::new();
+        let engine = Engine::default();
         let module = Module::from_bytes(&engine, &bytes).unwrap();
         let mut store = Store::new(&engine, ());
         let memory = Memory::new(&mut store, MemoryType::new(1, None)).unwrap();
@@ -91,7 +91,7 @@ fn explicit_modules_reserve_nothing() {
 
 #[test]
 fn unreserved_memory_is_refused_by_guarded_module() {
-    let engine = Engine::new();
+    let engine = Engine::default();
     let explicit =
         Module::from_bytes(&engine, &explicit_image(r#"(module (memory (export "memory") 1))"#))
             .unwrap();

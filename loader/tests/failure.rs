@@ -9,7 +9,7 @@ const GIB: u64 = 1 << 30;
 #[test]
 fn everything_is_given_back() {
     in_child("failure::everything_is_given_back", || {
-        let engine = Engine::new();
+        let engine = Engine::default();
         // Reservations of 6 GiB each, and a table of the loader's.
         let three = image(
             r#"(module (import "host" "f" (func)) (memory 1) (table 100000 externref) (memory 1) (memory 1)
@@ -49,7 +49,7 @@ fn everything_is_given_back() {
 #[test]
 fn table_that_cannot_be_allocated() {
     in_child("failure::table_that_cannot_be_allocated", || {
-        let engine = Engine::new();
+        let engine = Engine::default();
         let module = image(r#"(module (memory 1) (table (export "t") 400000000 externref))"#);
         let module = Module::from_bytes(&engine, &module).unwrap();
         let mut store = Store::new(&engine, ());

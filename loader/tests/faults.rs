@@ -30,7 +30,7 @@ const DEEP: &str = r#"(module
 
 #[test]
 fn accesses_behind_memories_trap() {
-    let engine = Engine::new();
+    let engine = Engine::default();
     let module = Module::from_bytes(&engine, &image(MEMORIES)).unwrap();
     let mut store = Store::new(&engine, ());
     let memory = Memory::new(&mut store, MemoryType::new(1, None)).unwrap();
@@ -48,7 +48,7 @@ fn accesses_behind_memories_trap() {
 
 /// Loads from a page inside the memory that someone made inaccessible.
 fn load_from_lost_page() {
-    let engine = Engine::new();
+    let engine = Engine::default();
     let module = Module::from_bytes(&engine, &image(OWN)).unwrap();
     let mut store = Store::new(&engine, ());
     let instance = Instance::new(&mut store, &module, &[]).unwrap();
@@ -91,7 +91,7 @@ fn send_signal(previous: libc::sighandler_t) {
     // SAFETY: one of the two standard actions.
     unsafe { libc::signal(libc::SIGSEGV, previous) };
     let (mut store, instance) = {
-        let engine = Engine::new();
+        let engine = Engine::default();
         let module = Module::from_bytes(&engine, &image(OWN)).unwrap();
         let mut store = Store::new(&engine, ());
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
@@ -116,7 +116,7 @@ fn sent_signal_can_be_ignored() {
 
 /// An instance of [`DEEP`], with a host function that keeps a backtrace.
 fn deep(bytes: &[u8]) -> (Store<Option<WasmBacktrace>>, Instance) {
-    let engine = Engine::new();
+    let engine = Engine::default();
     let module = Module::from_bytes(&engine, bytes).unwrap();
     let mut linker = aotc_loader::Linker::new(&engine);
     linker

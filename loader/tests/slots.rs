@@ -60,7 +60,7 @@ fn use_instance(module: &Module, grown: u64, writes: impl Fn(usize) -> bool) -> 
 type Pattern = fn(usize) -> bool;
 
 fn use_in_all_ways(elements: u32) {
-    let engine = Engine::new();
+    let engine = Engine::default();
     let module = module(&engine, elements);
     let address = use_instance(&module, 0, |_| false);
     let patterns: [(u64, Pattern); 12] = [
@@ -99,7 +99,7 @@ fn nothing_is_left_in_large_contexts() {
 #[test]
 fn nothing_is_left_after_a_fork() {
     in_child("slots::nothing_is_left_after_a_fork", || {
-        let engine = Engine::new();
+        let engine = Engine::default();
         let module = module(&engine, 3);
         use_instance(&module, 0, |page| page == 0);
         // SAFETY: the new process uses the loader, allocates, and ends; no other thread holds a lock of theirs.

@@ -5,7 +5,7 @@
 //! use aotc_wasi::{FsPerms, ProcExit, WasiCtx};
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! let engine = Engine::new();
+//! let engine = Engine::default();
 //! let module = Module::open(&engine, "program.aot")?;
 //! let mut linker = Linker::new(&engine);
 //! aotc_wasi::add_to_linker(&mut linker, |ctx: &mut WasiCtx| ctx)?;

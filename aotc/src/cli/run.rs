@@ -33,7 +33,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let engine = Engine::new();
+    let engine = Engine::default();
     let module = load(&engine, args)?;
     let wasi = wasi_ctx(args).map_err(|error| Failure::new(EXIT_USAGE, error))?;
     match execute(&engine, &module, wasi, args) {

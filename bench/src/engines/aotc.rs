@@ -26,7 +26,7 @@ pub(crate) struct Side {
 }
 
 pub(crate) fn side() -> Side {
-    Side { engine: Engine::new() }
+    Side { engine: Engine::default() }
 }
 
 fn compile(wasm: &[u8], threads: Option<NonZero<usize>>) -> Result<Vec<u8>> {

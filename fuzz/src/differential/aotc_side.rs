@@ -18,7 +18,7 @@ use super::outcome::Run;
 pub(super) fn runs(wasm: &[u8], seed: u64, options: &Options) -> Vec<Run> {
     let image = aotc::compile(wasm, Emit::Image, options)
         .unwrap_or_else(|error| panic!("{error}; options: {options:?}"));
-    let module = Module::from_bytes(&Engine::new(), &image)
+    let module = Module::from_bytes(&Engine::default(), &image)
         .unwrap_or_else(|error| panic!("{error:#}; options: {options:?}"));
     shared::runs(&module, seed).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -47,7 +47,7 @@ struct Script<'a> {
 
 impl<'a> Script<'a> {
     fn new(text: &'a str, door: &'a Door<'a>) -> Result<Self> {
-        let engine = Engine::new();
+        let engine = Engine::default();
         let mut store = Store::new(&engine, ());
         let mut linker = Linker::new(&engine);
         linker.allow_shadowing(true);
