@@ -223,9 +223,10 @@ fn limits(min: u64, max: u64) -> String {
     if max == NO_MAXIMUM { min.to_string() } else { format!("{min} {max}") }
 }
 
-const CODE_KINDS: [(CodeKind, &str); 6] = [
+const CODE_KINDS: [(CodeKind, &str); 7] = [
     (CodeKind::Function, "functions"),
     (CodeKind::Entry, "entry trampolines"),
+    (CodeKind::DirectEntry, "direct entry trampolines"),
     (CodeKind::Exit, "exit trampolines"),
     (CodeKind::Builtin, "builtin trampolines"),
     (CodeKind::Thunk, "thunks of imports"),

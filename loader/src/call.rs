@@ -27,7 +27,7 @@ use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::VmValue;
 
 use crate::backtrace::{self, WasmBacktrace};
-use crate::func;
+use crate::func::{self, for_each_arity};
 use crate::store::StoreOpaque;
 use crate::sys::thread::{self, Activation};
 use crate::trap::Trap;
@@ -39,6 +39,16 @@ pub(crate) struct Callee {
     /// Wasm-call entry; 0 for a host function.
     pub(crate) code: u64,
     /// Entry trampoline for the type.
+    pub(crate) entry: u64,
+}
+
+/// What calling a function of an instance directly takes.
+#[derive(Clone, Copy)]
+pub struct DirectCallee {
+    pub(crate) ctx: u64,
+    /// Wasm-call entry.
+    pub(crate) code: u64,
+    /// Direct entry trampoline for the type.
     pub(crate) entry: u64,
 }
 
@@ -75,26 +85,88 @@ type Entry = unsafe extern "C" fn(u64, u64, *mut VmValue) -> u32;
 #[inline]
 pub(crate) fn call(store: &mut StoreOpaque, callee: Callee, values: &mut [VmValue]) -> Result<()> {
     let values = values.as_mut_ptr();
-    let status = if callee.entry == 0 {
+    if callee.entry == 0 {
         // SAFETY: the file's contract: without an entry it is a host function.
-        unsafe { func::call_host(callee.ctx, values) }
-    } else {
-        let mut activation = Activation::new(store.vm.get());
-        // SAFETY: the activation stays where it is until it is left, below.
-        unsafe { activation.enter() };
-        // SAFETY: the file's contract; the activation is current, so the signal handler is prepared.
-        let status = unsafe {
-            let entry: Entry = std::mem::transmute(callee.entry as usize);
-            entry(callee.ctx, callee.code, values)
-        };
-        if status != 0 {
-            record_signal(store);
-        }
-        activation.leave();
-        status
+        let status = unsafe { func::call_host(callee.ctx, values) };
+        return if status == 0 { Ok(()) } else { Err(take_error(store)) };
+    }
+    // SAFETY: the file's contract.
+    let enter = || unsafe {
+        let entry: Entry = std::mem::transmute(callee.entry as usize);
+        DirectReturn { result: 0, status: entry(callee.ctx, callee.code, values).into() }
     };
-    if status == 0 { Ok(()) } else { Err(take_error(store)) }
+    activate(store, enter).map(|_| ())
 }
+
+/// Calls `callee` with the arguments' bits, as many as its type has parameters. Gives the bits of the result, if it has
+/// one.
+///
+/// # Errors
+/// As [`call`].
+#[inline]
+pub(crate) fn call_directly<A: DirectArguments>(
+    store: &mut StoreOpaque,
+    callee: DirectCallee,
+    arguments: A,
+) -> Result<u64> {
+    // SAFETY: the file's contract.
+    activate(store, || unsafe { arguments.enter(callee) })
+}
+
+/// Runs `enter`, which enters compiled code, as the thread's innermost activation.
+#[inline]
+fn activate(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn) -> Result<u64> {
+    let mut activation = Activation::new(store.vm.get());
+    // SAFETY: the activation stays where it is until it is left, below.
+    unsafe { activation.enter() };
+    let DirectReturn { result, status } = enter();
+    if status != 0 {
+        record_signal(store);
+    }
+    activation.leave();
+    if status == 0 { Ok(result) } else { Err(take_error(store)) }
+}
+
+/// The pair that a direct entry trampoline returns.
+#[repr(C)]
+pub struct DirectReturn {
+    result: u64,
+    status: u64,
+}
+
+/// The arguments of a direct call.
+pub trait DirectArguments {
+    /// Calls.
+    ///
+    /// # Safety
+    /// The callee is of a live store and has as many parameters; the store's activation is the thread's innermost.
+    unsafe fn enter(self, callee: DirectCallee) -> DirectReturn;
+}
+
+macro_rules! of_u64 {
+    ($name:ident) => {
+        u64
+    };
+}
+
+macro_rules! direct_arguments {
+    ($(($count:literal $($name:ident $index:tt)*))*) => {$(
+        impl DirectArguments for [u64; $count] {
+            #[inline]
+            unsafe fn enter(self, callee: DirectCallee) -> DirectReturn {
+                let DirectCallee { ctx, code, entry } = callee;
+                // SAFETY: the caller's promise: an entry for this number of parameters.
+                unsafe {
+                    let entry: unsafe extern "C" fn(u64, u64 $(, of_u64!($name))*) -> DirectReturn =
+                        std::mem::transmute(entry as usize);
+                    entry(ctx, code $(, self[$index])*)
+                }
+            }
+        }
+    )*};
+}
+
+for_each_arity!(direct_arguments);
 
 /// Turns what the signal handler recorded, if it did, into the store's record.
 #[cold]

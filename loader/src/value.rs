@@ -332,13 +332,17 @@ pub(crate) mod sealed {
         fn to_slot(self, store: &mut StoreOpaque, slot: &mut VmValue);
         /// Reads it.
         fn from_slot(slot: &VmValue, store: &StoreOpaque) -> Self;
+        /// What a direct call passes. Never called for vectors.
+        fn to_bits(self, store: &mut StoreOpaque) -> u64;
+        /// What a direct call returns. Never called for vectors.
+        fn from_bits(bits: u64, store: &StoreOpaque) -> Self;
     }
 }
 
 pub(crate) use sealed::Slot;
 
 macro_rules! number_slots {
-    ($($ty:ty: $val_type:expr;)*) => {$(
+    ($($ty:ty: $val_type:expr, $value:ident => $to_bits:expr, $bits:ident => $from_bits:expr;)*) => {$(
         impl Slot for $ty {
             #[inline]
             fn to_slot(self, _store: &mut StoreOpaque, slot: &mut VmValue) {
@@ -351,6 +355,17 @@ macro_rules! number_slots {
                 bytes.copy_from_slice(&slot.bytes[..size_of::<$ty>()]);
                 Self::from_le_bytes(bytes)
             }
+
+            #[inline]
+            fn to_bits(self, _store: &mut StoreOpaque) -> u64 {
+                let $value = self;
+                $to_bits
+            }
+
+            #[inline]
+            fn from_bits($bits: u64, _store: &StoreOpaque) -> Self {
+                $from_bits
+            }
         }
 
         impl WasmTy for $ty {
@@ -362,13 +377,19 @@ macro_rules! number_slots {
 }
 
 number_slots! {
-    i32: ValType::I32;
-    u32: ValType::I32;
-    i64: ValType::I64;
-    u64: ValType::I64;
-    f32: ValType::F32;
-    f64: ValType::F64;
-    u128: ValType::V128;
+    i32: ValType::I32, value => value as u32 as u64, bits => bits as i32;
+    u32: ValType::I32, value => value.into(), bits => bits as u32;
+    i64: ValType::I64, value => value as u64, bits => bits as i64;
+    u64: ValType::I64, value => value, bits => bits;
+    f32: ValType::F32, value => value.to_bits().into(), bits => f32::from_bits(bits as u32);
+    f64: ValType::F64, value => value.to_bits(), bits => f64::from_bits(bits);
+    u128: ValType::V128, _value => no_vectors(), _bits => no_vectors();
+}
+
+/// Functions with vectors have no direct entry.
+#[cold]
+fn no_vectors() -> ! {
+    unreachable!("a vector in a direct call")
 }
 
 impl Slot for V128 {
@@ -380,6 +401,16 @@ impl Slot for V128 {
     #[inline]
     fn from_slot(slot: &VmValue, store: &StoreOpaque) -> Self {
         Self(u128::from_slot(slot, store))
+    }
+
+    #[inline]
+    fn to_bits(self, _store: &mut StoreOpaque) -> u64 {
+        no_vectors()
+    }
+
+    #[inline]
+    fn from_bits(_bits: u64, _store: &StoreOpaque) -> Self {
+        no_vectors()
     }
 }
 
@@ -399,6 +430,16 @@ impl Slot for Option<Func> {
     fn from_slot(slot: &VmValue, store: &StoreOpaque) -> Self {
         store.func_at(u64::from_slot(slot, store))
     }
+
+    #[inline]
+    fn to_bits(self, store: &mut StoreOpaque) -> u64 {
+        Ref::Func(self).to_raw(store)
+    }
+
+    #[inline]
+    fn from_bits(bits: u64, store: &StoreOpaque) -> Self {
+        store.func_at(bits)
+    }
 }
 
 impl WasmTy for Option<Func> {
@@ -416,6 +457,16 @@ impl Slot for Option<ExternRef> {
     #[inline]
     fn from_slot(slot: &VmValue, store: &StoreOpaque) -> Self {
         extern_ref(u64::from_slot(slot, store), store)
+    }
+
+    #[inline]
+    fn to_bits(self, store: &mut StoreOpaque) -> u64 {
+        Ref::Extern(self).to_raw(store)
+    }
+
+    #[inline]
+    fn from_bits(bits: u64, store: &StoreOpaque) -> Self {
+        extern_ref(bits, store)
     }
 }
 

@@ -110,6 +110,7 @@ impl Builder {
             encode(out, &mut self.types, |at, ty| {
                 take(code, at + TYPE_ENTRY_AT, &mut ty.entry);
                 take(code, at + TYPE_ENTRY_AT + 4, &mut ty.exit);
+                take(code, at + TYPE_ENTRY_AT + 8, &mut ty.direct);
             })
         });
         section(Section::ValTypes, &mut |out, _| encode(out, &mut self.val_types, |_, _| ()));

@@ -13,7 +13,7 @@ use super::view::{CodeOrder, MetaError, ModuleData, malformed};
 use crate::builtin::BUILTIN_COUNT;
 use crate::target::{Arch, BoundsStyle, Os, TrapStyle};
 use crate::trap::TrapKind;
-use crate::types::{ValType, func_type_hash};
+use crate::types::{ValType, can_call_directly, func_type_hash};
 use crate::vmctx;
 
 /// The one place that decides whether bytes are module data.
@@ -133,6 +133,7 @@ impl Checker<'_, '_> {
             ensure(hash == ty.hash, "type hash", at)?;
             self.code_offset_or_none(ty.entry, at)?;
             self.code_offset_or_none(ty.exit, at)?;
+            self.code_offset_or_none(ty.direct, at)?;
         }
         Ok(())
     }
@@ -311,7 +312,7 @@ impl Checker<'_, '_> {
             let valid = match CodeKind::from_u32(range.kind) {
                 None => false,
                 Some(CodeKind::Function | CodeKind::Thunk) => (range.index as usize) < functions,
-                Some(CodeKind::Entry | CodeKind::Exit) => true,
+                Some(CodeKind::Entry | CodeKind::Exit | CodeKind::DirectEntry) => true,
                 Some(CodeKind::Builtin) => (range.index as usize) < BUILTIN_COUNT,
                 Some(CodeKind::StartUp) => true,
             };
@@ -341,6 +342,9 @@ impl Checker<'_, '_> {
             let same = |index| data.types().get(index).is_some_and(|other| other.hash == ty.hash);
             self.begins(ty.entry, at, |kind, index| kind == CodeKind::Entry && same(index))?;
             self.begins(ty.exit, at, |kind, index| kind == CodeKind::Exit && same(index))?;
+            self.begins(ty.direct, at, |kind, index| kind == CodeKind::DirectEntry && same(index))?;
+            let can = can_call_directly(data.params(&ty), data.results(&ty));
+            ensure(ty.direct == 0 || can, "direct entry", at)?;
         }
         let at = self.at(Section::Functions);
         for (own, function) in data.functions().iter().enumerate() {

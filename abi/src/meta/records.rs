@@ -30,8 +30,8 @@ record! {
         pub entry: i32,
         /// Exit trampoline (wasm call to array call), or 0.
         pub exit: i32,
-        /// Reserved, 0.
-        pub reserved: u32,
+        /// Direct entry trampoline (direct call to wasm call, see [`crate::types::can_call_directly`]), or 0.
+        pub direct: i32,
     }
 }
 
@@ -255,5 +255,7 @@ numbered! {
         Thunk = 4,
         /// The start-up routine.
         StartUp = 5,
+        /// Direct call to wasm call.
+        DirectEntry = 6,
     }
 }

@@ -107,7 +107,7 @@ impl<'a> Writer<'a> {
                 results: ty.results.len() as u32,
                 entry: code(sig.entry),
                 exit: code(sig.exit),
-                reserved: 0,
+                direct: code(sig.direct),
             });
             let val_types = ty.params.iter().chain(&ty.results);
             self.builder.val_types.extend(val_types.map(|&ty| ty as u8));
@@ -256,6 +256,7 @@ impl<'a> Writer<'a> {
             }
             CodeKey::Thunk(index) => (CodeKind::Thunk, index.0, 0),
             CodeKey::Entry(sig) => (CodeKind::Entry, ty(sig), 0),
+            CodeKey::DirectEntry(sig) => (CodeKind::DirectEntry, ty(sig), 0),
             CodeKey::Exit(sig) => (CodeKind::Exit, ty(sig), 0),
             CodeKey::Builtin(builtin) => (CodeKind::Builtin, builtin as u32, 0),
             CodeKey::StartUp => (CodeKind::StartUp, 0, 0),

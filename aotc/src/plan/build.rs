@@ -6,7 +6,7 @@ use aotc_abi::builtin::{BUILTIN_COUNT, BUILTINS, Builtin};
 use aotc_abi::index::{DefinedFuncIndex, FuncIndex, TypeIndex};
 use aotc_abi::meta::{Builder, ExternKind};
 use aotc_abi::target::{BoundsStyle, TrapStyle};
-use aotc_abi::types::{ValType, func_type_hash};
+use aotc_abi::types::{ValType, can_call_directly, func_type_hash};
 use aotc_abi::vmctx::{Counts, VmCtxLayout, ctx, func_ref};
 
 use super::initial::Initial;
@@ -53,7 +53,7 @@ pub(crate) fn build(module: &WasmModule<'_>, options: &Options) -> Result<Plan> 
         start_up_code: None,
     };
     plan.place_functions(module, &needs);
-    plan.place_codes(module, &needs);
+    plan.place_codes(module, &needs, &exported);
     plan.place_globals(module, &initial, &exported);
     plan.place_memories(module, options, &exported);
     plan.place_tables(module, &initial, &needs, &exported);
@@ -79,7 +79,7 @@ fn distinct_types(module: &WasmModule<'_>) -> (Vec<SigPlan>, Vec<SigId>) {
             *known.entry(ty).or_insert_with(|| {
                 let hash = func_type_hash(ty.params.iter().copied(), ty.results.iter().copied());
                 let ty = Some(TypeIndex(index as u32));
-                sigs.push(SigPlan { ty, hash, entry: None, exit: None });
+                sigs.push(SigPlan { ty, hash, entry: None, direct: None, exit: None });
                 SigId(sigs.len() as u32 - 1)
             })
         })
@@ -254,7 +254,7 @@ impl Plan {
         }
     }
 
-    fn place_codes(&mut self, module: &WasmModule<'_>, needs: &Needs) {
+    fn place_codes(&mut self, module: &WasmModule<'_>, needs: &Needs, exported: &Exported) {
         let imported = module.imported_functions as usize;
         for index in imported..module.functions.len() {
             let key = CodeKey::Function(DefinedFuncIndex((index - imported) as u32));
@@ -266,10 +266,14 @@ impl Plan {
         }
         let start_up_sig = (!self.start_up.is_empty()).then(|| self.start_up_sig(module));
         let mut entries = vec![false; self.sigs.len()];
+        let mut directs = vec![false; self.sigs.len()];
         let mut exits = vec![false; self.sigs.len()];
         for (index, ty) in module.functions.iter().enumerate() {
             let sig = self.type_sigs[ty.index()].0 as usize;
             entries[sig] |= needs.func_refs[index];
+            let ty = &module.types[ty.index()];
+            directs[sig] |= exported.functions[index]
+                && can_call_directly(ty.params.iter().copied(), ty.results.iter().copied());
             exits[sig] |= index < imported;
         }
         let any_open = needs.closed.iter().any(|closed| !closed);
@@ -281,6 +285,10 @@ impl Plan {
         }
         for sig in (0..self.sigs.len()).filter(|&sig| entries[sig]) {
             self.sigs[sig].entry = Some(self.add_code(CodeKey::Entry(SigId(sig as u32))));
+        }
+        for sig in (0..self.sigs.len()).filter(|&sig| directs[sig]) {
+            let code = self.add_code(CodeKey::DirectEntry(SigId(sig as u32)));
+            self.sigs[sig].direct = Some(code);
         }
         for sig in (0..self.sigs.len()).filter(|&sig| exits[sig]) {
             self.sigs[sig].exit = Some(self.add_code(CodeKey::Exit(SigId(sig as u32))));
@@ -308,7 +316,7 @@ impl Plan {
             Some(ty) => self.type_sigs[ty],
             None => {
                 let hash = func_type_hash([], []);
-                self.sigs.push(SigPlan { ty: None, hash, entry: None, exit: None });
+                self.sigs.push(SigPlan { ty: None, hash, entry: None, direct: None, exit: None });
                 SigId(self.sigs.len() as u32 - 1)
             }
         }

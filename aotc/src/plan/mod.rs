@@ -27,6 +27,8 @@ pub(crate) enum CodeKey {
     Thunk(FuncIndex),
     /// Array call to wasm call, for a signature.
     Entry(SigId),
+    /// Direct call to wasm call, for a signature.
+    DirectEntry(SigId),
     /// Wasm call to array call, for a signature.
     Exit(SigId),
     /// Wasm call to a builtin.
@@ -90,6 +92,7 @@ pub(crate) struct SigPlan {
     pub(crate) ty: Option<TypeIndex>,
     pub(crate) hash: u64,
     pub(crate) entry: Option<CodeId>,
+    pub(crate) direct: Option<CodeId>,
     pub(crate) exit: Option<CodeId>,
 }
 
@@ -242,6 +245,7 @@ impl Plan {
                 )
             }
             CodeKey::Entry(sig) => format!("entry[{}]", sig.0),
+            CodeKey::DirectEntry(sig) => format!("direct entry[{}]", sig.0),
             CodeKey::Exit(sig) => format!("exit[{}]", sig.0),
             CodeKey::Builtin(builtin) => format!("builtin {}", builtin.row().name),
             CodeKey::StartUp => "start-up".to_owned(),

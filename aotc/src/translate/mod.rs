@@ -58,6 +58,7 @@ pub(crate) fn translate(
         }
         CodeKey::Thunk(index) => signature::wasm_call(env.module.function_type(index)),
         CodeKey::Entry(_) => signature::array_call_entry(env.isa),
+        CodeKey::DirectEntry(sig) => signature::direct_call_entry(env, sig),
         CodeKey::Exit(sig) => signature::of_sig(env, sig),
         CodeKey::Builtin(builtin) => signature::builtin_trampoline(builtin),
         CodeKey::StartUp => signature::wasm_call_of(&[], &[]),
@@ -69,6 +70,7 @@ pub(crate) fn translate(
         CodeKey::Function(index) => translator.function(index)?,
         CodeKey::Thunk(index) => translator.thunk(index),
         CodeKey::Entry(sig) => translator.entry(sig),
+        CodeKey::DirectEntry(sig) => translator.direct_entry(sig),
         CodeKey::Exit(sig) => translator.exit(sig),
         CodeKey::Builtin(builtin) => translator.builtin(builtin),
         CodeKey::StartUp => translator.start_up(),

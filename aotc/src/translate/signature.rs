@@ -1,10 +1,13 @@
-//! Signatures of the two calling conventions.
+//! Signatures of the calling conventions.
 //!
 //! Wasm call: `CallConv::Tail`, `(ctx, [result area], arguments...) -> results...`. If registers
 //! cannot take all results, none is returned in one: the caller passes the address of an area with a
 //! 16-byte slot for each.
 //!
 //! Array call: the platform's C convention, arguments and results in 16-byte slots.
+//!
+//! Direct call: the platform's C convention, arguments and the one result in 64-bit integers; see
+//! [`aotc_abi::types::can_call_directly`].
 
 use aotc_abi::builtin::{AbiResult, AbiType, Builtin};
 use aotc_abi::types::ValType;
@@ -56,6 +59,15 @@ pub(crate) fn of_sig(env: Env<'_>, sig: SigId) -> Signature {
 /// `(ctx, callee code, values) -> status`: an entry trampoline.
 pub(crate) fn array_call_entry(isa: &dyn TargetIsa) -> Signature {
     c_signature(isa, &[types::I64; 3], Some(types::I32))
+}
+
+/// `(ctx, callee code, params...) -> (result, status)`: a direct entry trampoline.
+pub(crate) fn direct_call_entry(env: Env<'_>, sig: SigId) -> Signature {
+    let ty = env.plan.sigs[sig.0 as usize].ty.expect("direct entries are for the module's types");
+    let params = env.module.types[ty.index()].params.len();
+    let mut signature = c_signature(env.isa, &vec![types::I64; 2 + params], Some(types::I64));
+    signature.returns.push(AbiParam::new(types::I64));
+    signature
 }
 
 /// `(ctx, values) -> status`: a host function.

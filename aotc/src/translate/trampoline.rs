@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   host --array call--> entry[sig] --wasm call--> function
+//!   host --direct call--> direct entry[sig] --wasm call--> function
 //!   function --wasm call--> exit[sig] --array call--> host function
 //!   function --wasm call--> builtin[n] --C call--> loader
 //!   table --wasm call--> thunk[import] --wasm call--> imported function
@@ -21,8 +22,8 @@ use aotc_abi::types::ValType;
 use aotc_abi::vmctx::{self, Field};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, GlobalValueData, InstBuilder,
-    Value, types,
+    Block, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, GlobalValueData,
+    InstBuilder, MemFlagsData, Value, types,
 };
 
 use super::access::Region;
@@ -34,16 +35,49 @@ impl<'a> Translator<'a, '_> {
     pub(super) fn entry(&mut self, sig: SigId) {
         let [ctx, code, values] = self.entry_params();
         let (params, results) = self.sig_types(sig);
-        let in_memory = signature::results_in_memory(results);
-        let calling = self.builder.create_block();
-        self.builder.ins().jump(calling, &[]);
-        self.builder.switch_to_block(calling);
-
         let mut args = vec![ctx];
-        if in_memory {
+        if signature::results_in_memory(results) {
             args.push(values);
         }
         args.extend(self.load_values(params, values));
+        let (results, raised) = self.call_with_handler(sig, code, &args);
+        self.store_values(&results, values);
+        self.return_status(0);
+        self.builder.switch_to_block(raised);
+        self.return_status(aotc_abi::builtin::STATUS_RAISED);
+    }
+
+    /// Direct call to wasm call: `(ctx, code, params...) -> (result, status)`.
+    pub(super) fn direct_entry(&mut self, sig: SigId) {
+        let [ctx, code] = self.entry_params();
+        let (params, results) = self.sig_types(sig);
+        let bits = self.builder.block_params(self.entry_block)[2..].to_vec();
+        let mut args = vec![ctx];
+        args.extend(params.iter().zip(bits).map(|(&ty, bits)| self.from_bits(ty, bits)));
+        let (values, raised) = self.call_with_handler(sig, code, &args);
+        let result = match (results, &values[..]) {
+            ([ty], [value]) => self.to_bits(*ty, *value),
+            _ => self.builder.ins().iconst(types::I64, 0),
+        };
+        let status = self.builder.ins().iconst(types::I64, 0);
+        self.builder.ins().return_(&[result, status]);
+        self.builder.switch_to_block(raised);
+        let status = i64::from(aotc_abi::builtin::STATUS_RAISED);
+        let status = self.builder.ins().iconst(types::I64, status);
+        self.builder.ins().return_(&[status, status]);
+    }
+
+    /// Calls `code` such that a raise is caught. Goes on in the block behind the call, with the results; the other block
+    /// is where raises arrive.
+    fn call_with_handler(
+        &mut self,
+        sig: SigId,
+        code: Value,
+        args: &[Value],
+    ) -> (Vec<Value>, Block) {
+        let calling = self.builder.create_block();
+        self.builder.ins().jump(calling, &[]);
+        self.builder.switch_to_block(calling);
         let store = self.load_ctx_field(vmctx::ctx::STORE);
         let sp = self.builder.ins().get_stack_pointer(types::I64);
         let fp = self.builder.ins().get_frame_pointer(types::I64);
@@ -74,16 +108,41 @@ impl<'a> Translator<'a, '_> {
             normal,
             [ExceptionTableItem::Default(exceptional)],
         ));
-        self.builder.ins().try_call_indirect(code, &args, table);
+        self.builder.ins().try_call_indirect(code, args, table);
         for block in [calling, returned, raised] {
             self.builder.seal_block(block);
         }
 
         self.builder.switch_to_block(returned);
-        self.store_values(&result_values, values);
-        self.return_status(0);
-        self.builder.switch_to_block(raised);
-        self.return_status(aotc_abi::builtin::STATUS_RAISED);
+        (result_values, raised)
+    }
+
+    /// The value of type `ty` in a 64-bit integer of a direct call.
+    fn from_bits(&mut self, ty: ValType, bits: Value) -> Value {
+        match ty {
+            ValType::I32 => self.builder.ins().ireduce(types::I32, bits),
+            ValType::F32 => {
+                let bits = self.builder.ins().ireduce(types::I32, bits);
+                self.builder.ins().bitcast(types::F32, MemFlagsData::new(), bits)
+            }
+            ValType::F64 => self.builder.ins().bitcast(types::F64, MemFlagsData::new(), bits),
+            ValType::I64 | ValType::FuncRef | ValType::ExternRef => bits,
+            ValType::V128 => unreachable!("vectors are not passed directly"),
+        }
+    }
+
+    /// The opposite of [`Self::from_bits`].
+    fn to_bits(&mut self, ty: ValType, value: Value) -> Value {
+        match ty {
+            ValType::I32 => self.builder.ins().uextend(types::I64, value),
+            ValType::F32 => {
+                let bits = self.builder.ins().bitcast(types::I32, MemFlagsData::new(), value);
+                self.builder.ins().uextend(types::I64, bits)
+            }
+            ValType::F64 => self.builder.ins().bitcast(types::I64, MemFlagsData::new(), value),
+            ValType::I64 | ValType::FuncRef | ValType::ExternRef => value,
+            ValType::V128 => unreachable!("vectors are not passed directly"),
+        }
     }
 
     /// Wasm call to array call, for a host function, which is the context.
@@ -206,9 +265,9 @@ impl<'a> Translator<'a, '_> {
         self.builder.ins().return_(&[status]);
     }
 
-    fn entry_params(&self) -> [Value; 3] {
+    fn entry_params<const COUNT: usize>(&self) -> [Value; COUNT] {
         let params = self.builder.block_params(self.entry_block);
-        [params[0], params[1], params[2]]
+        std::array::from_fn(|index| params[index])
     }
 
     /// Parameter and result types of a distinct type.

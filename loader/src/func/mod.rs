@@ -11,6 +11,7 @@ use std::fmt;
 use anyhow::{Result, bail};
 use aotc_abi::vmctx::VmValue;
 
+pub(crate) use arity::for_each_arity;
 pub use caller::Caller;
 pub(crate) use host::{HostFunc, call_host, host_record};
 pub use into_func::{IntoFunc, WasmRet};
@@ -27,6 +28,9 @@ pub struct Func {
     pub(crate) store: StoreId,
     pub(crate) raw: RawFunc,
 }
+
+/// Calls with no more values than this allocate nothing.
+const FEW: usize = 8;
 
 /// A function as a store's records describe it. All addresses are alive as long as the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -88,17 +92,26 @@ impl Func {
     ) -> Result<()> {
         let store = &mut store.as_context_mut().0.opaque;
         store.check(self.store);
-        let ty = store.func_type(self.raw.hash);
-        check_values(&ty, params, results.len())?;
-        let mut values = vec![VmValue::default(); params.len().max(results.len())];
+        let known = store.take_known_type(&self.raw)?;
+        check_values(&known.ty, params, results.len())?;
+        let slots = params.len().max(results.len());
+        let (mut few, mut many);
+        let values = if slots <= FEW {
+            few = [VmValue::default(); FEW];
+            &mut few[..]
+        } else {
+            many = vec![VmValue::default(); slots];
+            &mut many[..]
+        };
         for (slot, value) in values.iter_mut().zip(params) {
             value.to_slot(store, slot);
         }
-        let callee = store.callee(&self.raw)?;
-        call::call(store, callee, &mut values)?;
-        for ((result, slot), ty) in results.iter_mut().zip(&values).zip(ty.results()) {
+        let callee = Callee { ctx: self.raw.ctx, code: self.raw.code, entry: known.entry };
+        call::call(store, callee, values)?;
+        for ((result, slot), ty) in results.iter_mut().zip(&*values).zip(known.ty.results()) {
             *result = Val::from_slot(slot, ty, store);
         }
+        store.keep_known_type(known);
         Ok(())
     }
 

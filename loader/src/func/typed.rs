@@ -7,15 +7,17 @@ use anyhow::{Result, anyhow};
 use aotc_abi::vmctx::VmValue;
 
 use super::Func;
-use crate::call::{self, Callee};
+use crate::call::{self, Callee, DirectArguments, DirectCallee};
 use crate::store::{AsContextMut, StoreOpaque};
 use crate::types::{FuncType, ValType};
-use crate::value::WasmTy;
+use crate::value::{Slot, WasmTy};
 
 /// A function whose type was checked once.
 pub struct TypedFunc<Params, Results> {
     func: Func,
     callee: Callee,
+    /// How to call without an array of values, if that is possible.
+    direct: Option<DirectCallee>,
     types: PhantomData<fn(Params) -> Results>,
 }
 
@@ -39,7 +41,8 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
         if found != expected {
             return Err(anyhow!("type mismatch: expected {expected}, found {found}"));
         }
-        Ok(Self { func, callee: func.callee(store)?, types: PhantomData })
+        let callee = func.callee(store)?;
+        Ok(Self { func, callee, direct: store.direct_callee(&func.raw), types: PhantomData })
     }
 
     /// The untyped function.
@@ -59,7 +62,11 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     pub fn call(&self, mut store: impl AsContextMut, params: Params) -> Result<Results> {
         let store = &mut store.as_context_mut().0.opaque;
         store.check(self.func.store);
-        if const { Params::COUNT <= FEW && Results::COUNT <= FEW } {
+        if let Some(callee) = self.direct {
+            let arguments = params.to_bits(store);
+            let result = call::call_directly(store, callee, arguments)?;
+            Ok(Results::from_bits(result, store))
+        } else if const { Params::COUNT <= FEW && Results::COUNT <= FEW } {
             self.call_with::<FEW>(store, params)
         } else {
             self.call_with::<MANY>(store, params)
@@ -92,12 +99,17 @@ pub(crate) mod sealed {
         const COUNT: usize;
         fn types() -> Vec<ValType>;
         fn to_slots(self, store: &mut StoreOpaque, slots: &mut [VmValue]);
+        /// For a direct call.
+        type Bits: DirectArguments;
+        fn to_bits(self, store: &mut StoreOpaque) -> Self::Bits;
     }
 
     pub trait Results: Sized {
         const COUNT: usize;
         fn types() -> Vec<ValType>;
         fn from_slots(slots: &[VmValue], store: &StoreOpaque) -> Self;
+        /// From a direct call, which has at most one result.
+        fn from_bits(bits: u64, store: &StoreOpaque) -> Self;
     }
 }
 
@@ -115,6 +127,13 @@ impl<A: WasmTy> sealed::Params for A {
     fn to_slots(self, store: &mut StoreOpaque, slots: &mut [VmValue]) {
         self.to_slot(store, &mut slots[0]);
     }
+
+    type Bits = [u64; 1];
+
+    #[inline]
+    fn to_bits(self, store: &mut StoreOpaque) -> Self::Bits {
+        [Slot::to_bits(self, store)]
+    }
 }
 
 impl<A: WasmTy> sealed::Results for A {
@@ -127,6 +146,11 @@ impl<A: WasmTy> sealed::Results for A {
     #[inline]
     fn from_slots(slots: &[VmValue], store: &StoreOpaque) -> Self {
         A::from_slot(&slots[0], store)
+    }
+
+    #[inline]
+    fn from_bits(bits: u64, store: &StoreOpaque) -> Self {
+        <A as Slot>::from_bits(bits, store)
     }
 }
 
@@ -143,6 +167,13 @@ macro_rules! tuples {
             fn to_slots(self, _store: &mut StoreOpaque, _slots: &mut [VmValue]) {
                 $(self.$index.to_slot(_store, &mut _slots[$index]);)*
             }
+
+            type Bits = [u64; $count];
+
+            #[inline]
+            fn to_bits(self, _store: &mut StoreOpaque) -> Self::Bits {
+                [$(Slot::to_bits(self.$index, _store)),*]
+            }
         }
 
         impl<$($name: WasmTy),*> sealed::Results for ($($name,)*) {
@@ -156,6 +187,13 @@ macro_rules! tuples {
             #[inline]
             fn from_slots(_slots: &[VmValue], _store: &StoreOpaque) -> Self {
                 ($($name::from_slot(&_slots[$index], _store),)*)
+            }
+
+            #[allow(clippy::unused_unit, reason = "the tuple is of any size")]
+            #[inline]
+            fn from_bits(_bits: u64, _store: &StoreOpaque) -> Self {
+                // There is one at most.
+                ($(<$name as Slot>::from_bits(_bits, _store),)*)
             }
         }
     )*};

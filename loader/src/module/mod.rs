@@ -307,6 +307,12 @@ impl Module {
         self.code_address(trampolines.entry)
     }
 
+    /// Address of the direct entry trampoline for a type.
+    pub(crate) fn direct_entry(&self, hash: u64) -> Option<u64> {
+        let trampolines = self.inner.plan.trampolines(hash)?;
+        self.code_address(trampolines.direct)
+    }
+
     /// Address of the exit trampoline for a type.
     pub(crate) fn exit_trampoline(&self, hash: u64) -> Option<u64> {
         let trampolines = self.inner.plan.trampolines(hash)?;

@@ -85,6 +85,7 @@ pub(crate) struct SlotPlan {
 pub(crate) struct Trampolines {
     hash: u64,
     pub(crate) entry: i32,
+    pub(crate) direct: i32,
     pub(crate) exit: i32,
 }
 
@@ -97,7 +98,12 @@ impl Plan {
         let mut trampolines: Vec<Trampolines> = data
             .types()
             .iter()
-            .map(|ty| Trampolines { hash: ty.hash, entry: ty.entry, exit: ty.exit })
+            .map(|ty| Trampolines {
+                hash: ty.hash,
+                entry: ty.entry,
+                direct: ty.direct,
+                exit: ty.exit,
+            })
             .collect();
         trampolines.sort_by_key(|trampolines| trampolines.hash);
         let memories: Box<[MemoryPlan]> = data.memories().iter().map(MemoryPlan::new).collect();
@@ -119,6 +125,7 @@ impl Plan {
         same.copied().reduce(|a, b| Trampolines {
             hash,
             entry: if a.entry != 0 { a.entry } else { b.entry },
+            direct: if a.direct != 0 { a.direct } else { b.direct },
             exit: if a.exit != 0 { a.exit } else { b.exit },
         })
     }

@@ -22,7 +22,7 @@ use aotc_abi::vmctx::{
 };
 
 use crate::backtrace;
-use crate::call::{Callee, PanicBox, Raised};
+use crate::call::{Callee, DirectCallee, PanicBox, Raised};
 use crate::engine::Engine;
 use crate::extern_::Extern;
 use crate::func::{Func, HostFunc, RawFunc, host_record};
@@ -77,6 +77,8 @@ pub struct StoreOpaque {
     #[allow(clippy::vec_box, reason = "compiled code holds the addresses")]
     table_definitions: Vec<Box<VmTableDefinition>>,
     pub(crate) extern_refs: Vec<Box<dyn Any + Send + Sync>>,
+    /// The type of the last untyped call.
+    known_type: Option<KnownType>,
     /// Bridges to functions without a reference record, by context and code.
     bridges: HashMap<(u64, u64), u64>,
 }
@@ -106,6 +108,14 @@ impl Drop for InstanceData {
             self.module.give_back(slot, self.ctx);
         }
     }
+}
+
+/// What an untyped call needs to know of a function's type.
+pub(crate) struct KnownType {
+    hash: u64,
+    pub(crate) ty: FuncType,
+    /// Entry trampoline; 0 for host functions.
+    pub(crate) entry: u64,
 }
 
 /// How much a store has of what an instantiation adds.
@@ -177,6 +187,7 @@ impl StoreOpaque {
             memory_definitions: Vec::new(),
             table_definitions: Vec::new(),
             extern_refs: Vec::new(),
+            known_type: None,
             bridges: HashMap::new(),
         }
     }
@@ -304,6 +315,38 @@ impl StoreOpaque {
             anyhow!("no entry trampoline for function type {}", self.func_type(raw.hash))
         })?;
         Ok(Callee { ctx: raw.ctx, code: raw.code, entry })
+    }
+
+    /// What an untyped call needs to know of a function's type. It is taken out of the store, for the time of the call.
+    ///
+    /// # Errors
+    /// As [`StoreOpaque::callee`].
+    #[inline]
+    pub(crate) fn take_known_type(&mut self, raw: &RawFunc) -> Result<KnownType> {
+        match self.known_type.take() {
+            Some(known) if known.hash == raw.hash && (known.entry == 0) == (raw.code == 0) => {
+                Ok(known)
+            }
+            _ => {
+                let (ty, entry) = (self.func_type(raw.hash), self.callee(raw)?.entry);
+                Ok(KnownType { hash: raw.hash, ty, entry })
+            }
+        }
+    }
+
+    /// Puts it back, for the next call of a function of this type.
+    #[inline]
+    pub(crate) fn keep_known_type(&mut self, known: KnownType) {
+        self.known_type = Some(known);
+    }
+
+    /// What calling a function directly takes; `None` if that is not possible.
+    pub(crate) fn direct_callee(&self, raw: &RawFunc) -> Option<DirectCallee> {
+        if raw.code == 0 {
+            return None;
+        }
+        let entry = self.modules.iter().find_map(|module| module.direct_entry(raw.hash))?;
+        Some(DirectCallee { ctx: raw.ctx, code: raw.code, entry })
     }
 
     // Memories, tables, globals.

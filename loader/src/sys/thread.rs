@@ -59,16 +59,17 @@ thread_local! {
 pub(crate) struct Activation {
     previous: *const Activation,
     vm: *mut VmStoreCtx,
-    /// The store's fields as they were before.
-    saved: VmStoreCtx,
+    /// Whether it is inside another activation. Then `saved` is set.
+    nested: bool,
+    /// The store's fields as they were before. Outside, nobody reads what the fields hold.
+    saved: MaybeUninit<VmStoreCtx>,
 }
 
 impl Activation {
     /// An activation of the store at `vm`, not entered yet.
     #[inline]
     pub(crate) fn new(vm: *mut VmStoreCtx) -> Self {
-        // SAFETY: the caller has the store.
-        Self { previous: ptr::null(), vm, saved: unsafe { vm.read() } }
+        Self { previous: ptr::null(), vm, nested: false, saved: MaybeUninit::uninit() }
     }
 
     /// Makes this the thread's innermost activation.
@@ -79,6 +80,11 @@ impl Activation {
     pub(crate) unsafe fn enter(&mut self) {
         THREAD.with(|thread| {
             self.previous = thread.activation.replace(self);
+            if !self.previous.is_null() {
+                self.nested = true;
+                // SAFETY: the store is borrowed by the caller.
+                self.saved.write(unsafe { self.vm.read() });
+            }
             let mut limit = thread.stack_limit.get();
             if limit == 0 {
                 limit = prepare(thread);
@@ -92,13 +98,16 @@ impl Activation {
     #[inline]
     pub(crate) fn leave(&mut self) {
         THREAD.with(|thread| thread.activation.set(self.previous));
-        // SAFETY: the store is borrowed by the caller.
-        let vm = unsafe { &mut *self.vm };
-        vm.entry_sp = self.saved.entry_sp;
-        vm.entry_fp = self.saved.entry_fp;
-        vm.entry_handler = self.saved.entry_handler;
-        vm.exit_fp = self.saved.exit_fp;
-        vm.exit_pc = self.saved.exit_pc;
+        if !self.nested {
+            return;
+        }
+        // SAFETY: the store is borrowed by the caller, and what it held was saved.
+        let (vm, saved) = unsafe { (&mut *self.vm, self.saved.assume_init_ref()) };
+        vm.entry_sp = saved.entry_sp;
+        vm.entry_fp = saved.entry_fp;
+        vm.entry_handler = saved.entry_handler;
+        vm.exit_fp = saved.exit_fp;
+        vm.exit_pc = saved.exit_pc;
     }
 }
 
@@ -216,9 +225,13 @@ unsafe fn record_activations(thread: &Thread, activation: *const Activation, pc:
         let (mut pc, mut fp) = (pc, fp);
         loop {
             walk(thread, pc, fp, entry_fp);
-            let Activation { previous, vm, saved } = &*activation;
+            let Activation { previous, vm, nested, saved } = &*activation;
             activation = of_store(*previous, *vm);
-            if activation.is_null() || saved.exit_fp == 0 {
+            if activation.is_null() || !nested {
+                return;
+            }
+            let saved = saved.assume_init_ref();
+            if saved.exit_fp == 0 {
                 return;
             }
             entry_fp = saved.entry_fp;
@@ -370,7 +383,6 @@ mod tests {
             inner.leave();
             assert_eq!((*vm).exit_fp, 6);
             outer.leave();
-            assert_eq!((*vm).exit_fp, 5);
         }
         assert_eq!(current_store(), None);
     }
