@@ -238,6 +238,7 @@ impl Val {
         Ok(self.val_type())
     }
 
+    #[inline]
     pub(crate) fn val_type(&self) -> ValType {
         match self {
             Self::I32(_) => ValType::I32,
@@ -259,6 +260,7 @@ impl Val {
         }
     }
 
+    #[inline]
     pub(crate) fn to_slot(self, store: &mut StoreOpaque, slot: &mut VmValue) {
         match self {
             Self::I32(value) => value.to_slot(store, slot),
@@ -271,6 +273,8 @@ impl Val {
         }
     }
 
+    // Inlined: a value that is returned through memory is written in parts and read as a whole, which stalls.
+    #[inline(always)]
     pub(crate) fn from_slot(slot: &VmValue, ty: ValType, store: &StoreOpaque) -> Self {
         match ty {
             ValType::I32 => Self::I32(i32::from_slot(slot, store)),

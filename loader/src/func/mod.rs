@@ -136,6 +136,7 @@ impl Func {
     }
 }
 
+#[inline]
 fn check_values(ty: &FuncType, params: &[Val], results: usize) -> Result<()> {
     if ty.params().len() != params.len() {
         bail!("expected {} arguments, got {}", ty.params().len(), params.len());
