@@ -166,6 +166,15 @@ impl<'a> ModuleData<'a> {
         Ok(Self { bytes: &bytes[..blob_bytes as usize], header })
     }
 
+    /// The same module data, checked already, at another place.
+    ///
+    /// # Panics
+    /// If `bytes` are fewer. That they are the same is the caller's promise: if they are not, what this gives is as
+    /// unchecked as they are.
+    pub fn moved_to<'b>(&self, bytes: &'b [u8]) -> ModuleData<'b> {
+        ModuleData { bytes: &bytes[..self.bytes.len()], header: self.header.clone() }
+    }
+
     /// The header.
     pub fn header(&self) -> &Header {
         &self.header

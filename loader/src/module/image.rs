@@ -46,7 +46,7 @@ const PART_BYTES_MAX: u64 = 64 << 10;
 pub(super) trait Input {
     /// Its size, in bytes.
     fn bytes(&self) -> u64;
-    /// Its first bytes: [`HEAD_BYTES`], or all if there are fewer.
+    /// Its first bytes: [`HEAD_BYTES`] at least, or all if there are fewer.
     fn head(&self) -> &[u8];
     /// The bytes of a range that lies inside.
     fn read(&self, range: &Range<u64>) -> io::Result<Cow<'_, [u8]>>;

@@ -189,9 +189,12 @@ impl Module {
         if bytes == 0 {
             return Err(LoadError::image("the file is empty").into());
         }
-        // The little that is looked at is read, so that code is mapped over pages that were not touched, and nothing
-        // needs to be mapped behind it.
-        let layout = image::parse(&FileInput::new(file.as_fd(), bytes)?)?;
+        // What is looked at is read, so that code is mapped over pages that were not touched, and nothing needs to be
+        // mapped behind it. A small module is read as a whole: the kernel copies it faster than it serves the page
+        // faults of looking at the mapping.
+        let input = FileInput::new(file.as_fd(), bytes)?;
+        let layout = image::parse(&input)?;
+        let head = input.head;
         let mapping = map_layout(file.as_fd(), &layout)?;
         // SAFETY: the module keeps the mapping as long as the contents; nobody changes the file.
         let contents: &'static [u8] = unsafe { mapping.contents() };
@@ -200,16 +203,23 @@ impl Module {
         let image = Some(Image { file, offset: layout.data.start });
         let order = CodeOrder::Sorted;
         let source = Source::Mapped(mapping);
-        Self::check(engine, Found { source, bytes: data, text, order, image })
+        let copy = head.get(layout.data_range());
+        Self::check_copy(engine, Found { source, bytes: data, text, order, image }, copy)
     }
 
     fn check(engine: &Engine, found: Found) -> Result<Module> {
+        Self::check_copy(engine, found, None)
+    }
+
+    /// Checks what was found, looking at a copy of its module data if there is one.
+    fn check_copy(engine: &Engine, found: Found, copy: Option<&[u8]>) -> Result<Module> {
         let Found { source, bytes, text, order, image } = found;
-        let header = ModuleData::parse_header(bytes).map_err(LoadError::from)?;
+        let looked_at = copy.unwrap_or(bytes);
+        let header = ModuleData::parse_header(looked_at).map_err(LoadError::from)?;
         host::check(&header)?;
         let base = bytes.as_ptr() as u64;
         let code = text.start.wrapping_sub(base) as i64..text.end.wrapping_sub(base) as i64;
-        let data = ModuleData::parse(bytes, code, order).map_err(LoadError::from)?;
+        let data = ModuleData::parse(looked_at, code, order).map_err(LoadError::from)?;
         let types: Box<[FuncType]> =
             data.types().iter().map(|ty| FuncType::from_meta(&data, &ty)).collect();
         for ty in &types {
@@ -217,6 +227,8 @@ impl Module {
         }
         let plan = Plan::new(&data, &types);
         check_reachable(&data, &plan).map_err(LoadError::from)?;
+        // Nobody changes the file, so the mapping has the same bytes.
+        let data = data.moved_to(bytes);
         if data.trap_style() == TrapStyle::Signals {
             sys::install_handlers();
         }
@@ -364,20 +376,24 @@ impl Module {
     }
 }
 
+/// Largest file that is read as a whole, in bytes.
+const WHOLE_BYTES_MAX: u64 = 64 << 10;
+
 /// A file to look into, of which only the first bytes were read.
 struct FileInput<'a> {
     file: BorrowedFd<'a>,
     bytes: u64,
-    head: [u8; image::HEAD_BYTES],
-    head_bytes: usize,
+    /// The first bytes: all, if there are no more than [`WHOLE_BYTES_MAX`].
+    head: Vec<u8>,
 }
 
 impl<'a> FileInput<'a> {
     fn new(file: BorrowedFd<'a>, bytes: u64) -> Result<Self> {
-        let mut head = [0; image::HEAD_BYTES];
-        let head_bytes =
-            sys::read_at(file, 0, &mut head).map_err(LoadError::os("read the file"))?;
-        Ok(Self { file, bytes, head, head_bytes })
+        let head_bytes = if bytes <= WHOLE_BYTES_MAX { bytes as usize } else { image::HEAD_BYTES };
+        let mut head = vec![0; head_bytes];
+        let read = sys::read_at(file, 0, &mut head).map_err(LoadError::os("read the file"))?;
+        head.truncate(read);
+        Ok(Self { file, bytes, head })
     }
 }
 
@@ -387,10 +403,13 @@ impl image::Input for FileInput<'_> {
     }
 
     fn head(&self) -> &[u8] {
-        &self.head[..self.head_bytes]
+        &self.head
     }
 
     fn read(&self, range: &Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        if let Some(bytes) = self.head.get(range.start as usize..range.end as usize) {
+            return Ok(Cow::Borrowed(bytes));
+        }
         let mut bytes = vec![0; (range.end - range.start) as usize];
         match sys::read_at(self.file, range.start, &mut bytes)? {
             all if all == bytes.len() => Ok(Cow::Owned(bytes)),
