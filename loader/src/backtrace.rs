@@ -1,10 +1,11 @@
 //! Backtraces of WebAssembly frames.
 
-use std::fmt;
+use core::fmt;
 
 use aotc_abi::meta::CodeKind;
 
 use crate::module::Module;
+use crate::prelude::*;
 use crate::store::StoreOpaque;
 use crate::sys::thread;
 

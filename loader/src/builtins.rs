@@ -7,8 +7,6 @@
 //! arguments as the rows say. Nothing unwinds into compiled code: panics are recorded and raised.
 #![allow(unsafe_code, reason = "compiled code calls in with raw addresses")]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use aotc_abi::builtin::{AbiResult, AbiType, BUILTIN_COUNT, Builtin, FAILED, STATUS_RAISED};
 use aotc_abi::meta::ElemItemKind;
 use aotc_abi::trap::TrapKind;
@@ -17,7 +15,9 @@ use aotc_abi::vmctx::ctx::STORE;
 use crate::backtrace;
 use crate::call::Raised;
 use crate::global::Global;
+use crate::prelude::*;
 use crate::store::StoreOpaque;
+use crate::unwind;
 use crate::vmctx;
 
 /// The table of builtins, as contexts hold its address.
@@ -146,12 +146,12 @@ unsafe extern "C" fn memory_grow(ctx: u64, memory: u32, delta: u64) -> i64 {
 
 unsafe extern "C" fn memory_copy(_ctx: u64, to: u64, from: u64, length: u64) {
     // SAFETY: bounds were checked; the bytes are linear memory's.
-    unsafe { std::ptr::copy(from as *const u8, to as *mut u8, length as usize) }
+    unsafe { core::ptr::copy(from as *const u8, to as *mut u8, length as usize) }
 }
 
 unsafe extern "C" fn memory_fill(_ctx: u64, address: u64, byte: u32, length: u64) {
     // SAFETY: bounds were checked; the bytes are linear memory's.
-    unsafe { std::ptr::write_bytes(address as *mut u8, byte as u8, length as usize) }
+    unsafe { core::ptr::write_bytes(address as *mut u8, byte as u8, length as usize) }
 }
 
 unsafe extern "C" fn table_grow(ctx: u64, table: u32, init: u64, delta: u64) -> i64 {
@@ -283,7 +283,7 @@ unsafe fn guard<R>(
             (ctx.wrapping_add_signed(STORE.offset.into()) as *const *mut StoreOpaque).read();
         (&mut *store, vmctx::instance_number(ctx) as u32)
     };
-    match catch_unwind(AssertUnwindSafe(|| run(store, instance))) {
+    match unwind::catch(|| run(store, instance)) {
         Ok(Ok(result)) => return Some(result),
         Ok(Err(kind)) => {
             let backtrace = backtrace::capture(store);

@@ -18,9 +18,8 @@
 //! the `&mut StoreOpaque` here is not used; its address is handed to the thread's activation first.
 #![allow(unsafe_code, reason = "calls of compiled code")]
 
-use std::any::Any;
-use std::panic::resume_unwind;
-use std::sync::Mutex;
+use crate::prelude::*;
+use crate::sync::Mutex;
 
 use anyhow::{Error, Result};
 use aotc_abi::trap::TrapKind;
@@ -31,6 +30,7 @@ use crate::func::{self, for_each_arity};
 use crate::store::StoreOpaque;
 use crate::sys::thread::{self, Activation};
 use crate::trap::Trap;
+use crate::unwind::{self, Payload};
 
 /// What calling a function takes.
 #[derive(Clone, Copy)]
@@ -63,14 +63,14 @@ pub(crate) enum Raised {
 }
 
 /// A panic's payload: `Send`, and nobody can look at it before it is taken out.
-pub(crate) struct PanicBox(Mutex<Box<dyn Any + Send>>);
+pub(crate) struct PanicBox(Mutex<Payload>);
 
 impl PanicBox {
-    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+    pub(crate) fn new(payload: Payload) -> Self {
         Self(Mutex::new(payload))
     }
 
-    fn into_inner(self) -> Box<dyn Any + Send> {
+    fn into_inner(self) -> Payload {
         self.0.into_inner().unwrap_or_else(|poison| poison.into_inner())
     }
 }
@@ -92,7 +92,7 @@ pub(crate) fn call(store: &mut StoreOpaque, callee: Callee, values: &mut [VmValu
     }
     // SAFETY: the file's contract.
     let enter = || unsafe {
-        let entry: Entry = std::mem::transmute(callee.entry as usize);
+        let entry: Entry = core::mem::transmute(callee.entry as usize);
         DirectReturn { result: 0, status: entry(callee.ctx, callee.code, values).into() }
     };
     activate(store, enter).map(|_| ())
@@ -158,7 +158,7 @@ macro_rules! direct_arguments {
                 // SAFETY: the caller's promise: an entry for this number of parameters.
                 unsafe {
                     let entry: unsafe extern "C" fn(u64, u64 $(, of_u64!($name))*) -> DirectReturn =
-                        std::mem::transmute(entry as usize);
+                        core::mem::transmute(entry as usize);
                     entry(ctx, code $(, self[$index])*)
                 }
             }
@@ -183,6 +183,6 @@ fn take_error(store: &mut StoreOpaque) -> Error {
         Raised::Trap(kind, None) => Trap::from(kind).into(),
         Raised::Trap(kind, Some(backtrace)) => Error::from(Trap::from(kind)).context(backtrace),
         Raised::Error(error) => error,
-        Raised::Panic(panic) => resume_unwind(panic.into_inner()),
+        Raised::Panic(panic) => unwind::resume(panic.into_inner()),
     }
 }

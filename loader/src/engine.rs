@@ -1,8 +1,9 @@
 //! The engine: what modules and stores share.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Arc, RwLock};
+use crate::sync::RwLock;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::fmt;
 
 use anyhow::Result;
 
@@ -58,7 +59,7 @@ impl fmt::Debug for Engine {
 /// The function types of an engine, by hash. Types are never forgotten.
 #[derive(Default)]
 pub(crate) struct Types {
-    by_hash: RwLock<HashMap<u64, FuncType>>,
+    by_hash: RwLock<BTreeMap<u64, FuncType>>,
 }
 
 impl Types {

@@ -1,9 +1,10 @@
 //! Errors of loading and linking. Traps are in [`crate::trap`].
 
-use std::fmt;
+use core::fmt;
 
 use aotc_abi::meta::MetaError;
 
+use crate::prelude::*;
 use crate::types::{ExternType, FuncType};
 
 /// Why an artifact cannot be used. The texts say what differs and what to do.
@@ -79,8 +80,8 @@ impl fmt::Display for LoadError {
     }
 }
 
-impl std::error::Error for LoadError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl core::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Os { source, .. } => Some(source),
             _ => None,
@@ -167,8 +168,8 @@ impl fmt::Display for LinkError {
     }
 }
 
-impl std::error::Error for LinkError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+impl core::error::Error for LinkError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::IncompatibleImport { mismatch, .. } => Some(mismatch),
             _ => None,
@@ -225,4 +226,4 @@ impl fmt::Display for TypeMismatch {
     }
 }
 
-impl std::error::Error for TypeMismatch {}
+impl core::error::Error for TypeMismatch {}

@@ -33,8 +33,13 @@
 //!
 //! Files that contain unsafe code begin with a section on what they assume and what they guarantee:
 //! `vmctx.rs`, `call.rs`, `builtins.rs`, `func/host.rs`, `memory.rs`, `instance/slot.rs`, `module/mod.rs`,
-//! `module/registry.rs`, `sys/*`. Everything else is denied it.
+//! `module/registry.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
+#![no_std]
 #![deny(unsafe_code)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod backtrace;
 mod builtins;
@@ -49,11 +54,14 @@ mod instance;
 mod linker;
 mod memory;
 mod module;
+mod prelude;
 mod store;
+mod sync;
 mod sys;
 mod table;
 mod trap;
 mod types;
+mod unwind;
 mod value;
 mod vmctx;
 

@@ -1,8 +1,8 @@
 //! Linkers: definitions by name.
 
-use std::collections::HashMap;
-use std::marker::PhantomData;
-use std::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::marker::PhantomData;
 
 use anyhow::{Context, Result, anyhow, bail};
 
@@ -12,6 +12,7 @@ use crate::extern_::Extern;
 use crate::func::{Caller, Func, HostFunc, IntoFunc};
 use crate::instance::{self, Given, Instance, InstancePre, Item};
 use crate::module::Module;
+use crate::prelude::*;
 use crate::store::{AsContext, AsContextMut, StoreOpaque};
 use crate::types::{ExternType, FuncType};
 use crate::value::Val;
@@ -21,7 +22,7 @@ use crate::value::Val;
 pub struct Linker<T: 'static> {
     engine: Engine,
     shadowing: Shadowing,
-    modules: HashMap<Arc<str>, HashMap<Arc<str>, Definition>>,
+    modules: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Definition>>,
     data: PhantomData<fn() -> T>,
 }
 
@@ -56,7 +57,7 @@ impl<T: 'static> Linker<T> {
         Self {
             engine: engine.clone(),
             shadowing: Shadowing::Refused,
-            modules: HashMap::new(),
+            modules: BTreeMap::new(),
             data: PhantomData,
         }
     }

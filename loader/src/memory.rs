@@ -13,7 +13,7 @@
 //! ```
 #![allow(unsafe_code, reason = "slices of linear memory")]
 
-use std::fmt;
+use core::fmt;
 
 use anyhow::{Result, bail};
 use aotc_abi::vmctx::{MEMORY_PAGE_BITS, MEMORY_PAGES_MAX, VmMemoryDefinition};
@@ -55,7 +55,7 @@ impl fmt::Display for MemoryAccessError {
     }
 }
 
-impl std::error::Error for MemoryAccessError {}
+impl core::error::Error for MemoryAccessError {}
 
 impl Memory {
     /// A memory of the host's, all zero. It is reserved if the host has the addresses; if not, it can only be
@@ -273,7 +273,7 @@ impl StoreOpaque {
 unsafe fn slice<'a>(definition: VmMemoryDefinition) -> &'a [u8] {
     // SAFETY: the file's contract.
     unsafe {
-        std::slice::from_raw_parts(definition.base as *const u8, definition.length_bytes as usize)
+        core::slice::from_raw_parts(definition.base as *const u8, definition.length_bytes as usize)
     }
 }
 
@@ -282,6 +282,9 @@ unsafe fn slice<'a>(definition: VmMemoryDefinition) -> &'a [u8] {
 unsafe fn slice_mut<'a>(definition: VmMemoryDefinition) -> &'a mut [u8] {
     // SAFETY: the file's contract.
     unsafe {
-        std::slice::from_raw_parts_mut(definition.base as *mut u8, definition.length_bytes as usize)
+        core::slice::from_raw_parts_mut(
+            definition.base as *mut u8,
+            definition.length_bytes as usize,
+        )
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::{VmFuncRef, VmTableDefinition};
 
+use crate::prelude::*;
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque, TableData};
 use crate::types::{RefType, TableType};
 use crate::value::Ref;

@@ -1,6 +1,6 @@
 //! Traps: why WebAssembly code was stopped.
 
-use std::fmt;
+use core::fmt;
 
 use aotc_abi::trap::TrapKind;
 
@@ -58,4 +58,4 @@ impl fmt::Display for Trap {
     }
 }
 
-impl std::error::Error for Trap {}
+impl core::error::Error for Trap {}

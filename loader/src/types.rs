@@ -1,12 +1,13 @@
 //! Types of values, functions and the other things that modules import and export.
 
-use std::fmt;
-use std::sync::Arc;
+use alloc::sync::Arc;
+use core::fmt;
 
 use aotc_abi::meta::{self, NO_MAXIMUM};
 use aotc_abi::types::{self as abi, func_type_hash};
 
 use crate::engine::Engine;
+use crate::prelude::*;
 
 /// The type of what references lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,12 +1,13 @@
 //! Values: dynamic ones, references, and the Rust types that stand for WebAssembly's.
 
-use std::any::Any;
-use std::fmt;
+use core::any::Any;
+use core::fmt;
 
 use anyhow::Result;
 use aotc_abi::vmctx::VmValue;
 
 use crate::func::Func;
+use crate::prelude::*;
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 use crate::types::{HeapType, RefType, ValType};
 

@@ -9,8 +9,8 @@
 //! Rust reference into them.
 #![allow(unsafe_code, reason = "the records are shared with compiled code")]
 
-use std::fmt;
-use std::marker::PhantomData;
+use core::fmt;
+use core::marker::PhantomData;
 
 use aotc_abi::vmctx::{self, VmCtxHeader, VmTableDefinition};
 

@@ -10,9 +10,8 @@
 //! entered is not used.
 #![allow(unsafe_code, reason = "compiled code calls in with raw pointers")]
 
-use std::any::Any;
-use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use core::any::Any;
+use core::marker::PhantomData;
 
 use anyhow::{Result, bail};
 use aotc_abi::builtin::STATUS_RAISED;
@@ -20,8 +19,10 @@ use aotc_abi::vmctx::{VmHostFunc, VmValue, ctx};
 
 use super::{Caller, RawFunc};
 use crate::call;
+use crate::prelude::*;
 use crate::store::{StoreContextMut, StoreInner, StoreOpaque};
 use crate::types::FuncType;
+use crate::unwind;
 use crate::value::Val;
 use crate::vmctx::VmPtr;
 
@@ -135,7 +136,7 @@ pub(crate) unsafe fn call_host(host: u64, values: *mut VmValue) -> u32 {
     let host = host as *mut VmHostFunc;
     // SAFETY: the caller's promise: `host.call` is an `EnterClosure`, to be called with these.
     unsafe {
-        let call: EnterClosure = std::mem::transmute((*host).call as usize);
+        let call: EnterClosure = core::mem::transmute((*host).call as usize);
         call(host, values)
     }
 }
@@ -157,13 +158,13 @@ where
     let slots: &mut [VmValue] = match typed.slots {
         0 => &mut [],
         // SAFETY: as above; the slots are the callee's alone until it returns.
-        count => unsafe { std::slice::from_raw_parts_mut(values, count) },
+        count => unsafe { core::slice::from_raw_parts_mut(values, count) },
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    let outcome = unwind::catch(|| {
         // SAFETY: as above.
         let store = StoreContextMut(unsafe { &mut *store });
         (typed.closure)(Caller { store, ctx: host.caller }, slots)
-    }));
+    });
     match outcome {
         Ok(Ok(())) => 0,
         failed => {

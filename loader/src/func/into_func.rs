@@ -1,6 +1,7 @@
 //! Closures as host functions.
 
 use super::arity::for_each_arity;
+use crate::prelude::*;
 use anyhow::Result;
 use aotc_abi::vmctx::VmValue;
 

@@ -6,7 +6,7 @@ mod host;
 mod into_func;
 mod typed;
 
-use std::fmt;
+use core::fmt;
 
 use anyhow::{Result, bail};
 use aotc_abi::vmctx::VmValue;
@@ -18,6 +18,7 @@ pub use into_func::{IntoFunc, WasmRet};
 pub use typed::{TypedFunc, WasmParams, WasmResults};
 
 use crate::call::{self, Callee};
+use crate::prelude::*;
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 use crate::types::{FuncType, ValType};
 use crate::value::Val;
@@ -53,7 +54,7 @@ impl Func {
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
         let store = &mut store.as_context_mut().0.opaque;
-        store.add_host_func(std::sync::Arc::new(HostFunc::dynamic(ty, func)))
+        store.add_host_func(alloc::sync::Arc::new(HostFunc::dynamic(ty, func)))
     }
 
     /// A host function from a closure; its type follows from the closure's.
@@ -63,7 +64,7 @@ impl Func {
     ) -> Self {
         let store = &mut store.as_context_mut().0.opaque;
         let func = func.into_host_func(&store.engine);
-        store.add_host_func(std::sync::Arc::new(func))
+        store.add_host_func(alloc::sync::Arc::new(func))
     }
 
     /// The type.

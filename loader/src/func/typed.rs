@@ -1,7 +1,8 @@
 //! Calls with Rust types: no allocation, no lookup, no lock.
 
 use super::arity::for_each_arity;
-use std::marker::PhantomData;
+use crate::prelude::*;
+use core::marker::PhantomData;
 
 use anyhow::{Result, anyhow};
 use aotc_abi::vmctx::VmValue;

@@ -1,6 +1,6 @@
 //! Matching what is given with what a module imports.
 
-use std::sync::Arc;
+use alloc::sync::Arc;
 
 use anyhow::Result;
 use aotc_abi::meta::NO_MAXIMUM;
@@ -10,6 +10,7 @@ use crate::error::{LinkError, TypeMismatch};
 use crate::extern_::Extern;
 use crate::func::HostFunc;
 use crate::module::Module;
+use crate::prelude::*;
 use crate::store::StoreOpaque;
 use crate::types::ExternType;
 

@@ -3,8 +3,8 @@
 mod imports;
 mod slot;
 
-use std::marker::PhantomData;
-use std::sync::Arc;
+use alloc::sync::Arc;
+use core::marker::PhantomData;
 
 use anyhow::{Context, Result, anyhow};
 use aotc_abi::meta::ExternKind;
@@ -24,6 +24,7 @@ use crate::func::{Func, RawFunc, TypedFunc, WasmParams, WasmResults, host_record
 use crate::global::Global;
 use crate::memory::Memory;
 use crate::module::{MemoryPlan, Module, SlotPlan, TablePlan};
+use crate::prelude::*;
 use crate::store::{
     AsContextMut, InstanceData, MemoryAddresses, MemoryData, NO_TABLE, StoreId, StoreOpaque,
     TableData,
@@ -283,7 +284,7 @@ fn fill_host_func(
     let code = module.exit_trampoline(hash).expect("imported function types have exit trampolines");
     import.write(VmFunctionImport {
         code,
-        ctx: import.address() + std::mem::offset_of!(VmFunctionImport, host) as u64,
+        ctx: import.address() + core::mem::offset_of!(VmFunctionImport, host) as u64,
         prefix: VmCalleePrefix { code_base: code, store: store.vm_address() },
         host,
     });

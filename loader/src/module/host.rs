@@ -4,6 +4,7 @@ use aotc_abi::meta::ModuleData;
 use aotc_abi::target::{Arch, CPU_FEATURES, CpuFeatures, Os, Target};
 
 use crate::error::LoadError;
+use crate::prelude::*;
 use crate::sys;
 
 /// What this program runs on; `None` where no artifact can run.
@@ -81,22 +82,22 @@ fn cpu_features() -> CpuFeatures {
 #[cfg(target_arch = "x86_64")]
 fn has(name: &str) -> bool {
     match name {
-        "sse3" => is_x86_feature_detected!("sse3"),
-        "ssse3" => is_x86_feature_detected!("ssse3"),
-        "sse4.1" => is_x86_feature_detected!("sse4.1"),
-        "sse4.2" => is_x86_feature_detected!("sse4.2"),
-        "popcnt" => is_x86_feature_detected!("popcnt"),
-        "avx" => is_x86_feature_detected!("avx"),
-        "avx2" => is_x86_feature_detected!("avx2"),
-        "fma" => is_x86_feature_detected!("fma"),
-        "bmi1" => is_x86_feature_detected!("bmi1"),
-        "bmi2" => is_x86_feature_detected!("bmi2"),
-        "lzcnt" => is_x86_feature_detected!("lzcnt"),
-        "avx512bitalg" => is_x86_feature_detected!("avx512bitalg"),
-        "avx512dq" => is_x86_feature_detected!("avx512dq"),
-        "avx512f" => is_x86_feature_detected!("avx512f"),
-        "avx512vbmi" => is_x86_feature_detected!("avx512vbmi"),
-        "avx512vl" => is_x86_feature_detected!("avx512vl"),
+        "sse3" => std::is_x86_feature_detected!("sse3"),
+        "ssse3" => std::is_x86_feature_detected!("ssse3"),
+        "sse4.1" => std::is_x86_feature_detected!("sse4.1"),
+        "sse4.2" => std::is_x86_feature_detected!("sse4.2"),
+        "popcnt" => std::is_x86_feature_detected!("popcnt"),
+        "avx" => std::is_x86_feature_detected!("avx"),
+        "avx2" => std::is_x86_feature_detected!("avx2"),
+        "fma" => std::is_x86_feature_detected!("fma"),
+        "bmi1" => std::is_x86_feature_detected!("bmi1"),
+        "bmi2" => std::is_x86_feature_detected!("bmi2"),
+        "lzcnt" => std::is_x86_feature_detected!("lzcnt"),
+        "avx512bitalg" => std::is_x86_feature_detected!("avx512bitalg"),
+        "avx512dq" => std::is_x86_feature_detected!("avx512dq"),
+        "avx512f" => std::is_x86_feature_detected!("avx512f"),
+        "avx512vbmi" => std::is_x86_feature_detected!("avx512vbmi"),
+        "avx512vl" => std::is_x86_feature_detected!("avx512vl"),
         _ => false,
     }
 }

@@ -3,9 +3,9 @@
 //! Only the file's header, the program headers, one note and the dynamic section are looked at and read, and
 //! nothing is believed: whatever the bytes, the answer is a layout inside the file or an error.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use core::ops::Range;
 use std::io;
-use std::ops::Range;
 
 use aotc_abi::symbol::{NOTE_NAME, NOTE_TYPE};
 use goblin::container::{Container, Ctx, Endian};
@@ -19,6 +19,7 @@ use goblin::elf::program_header::{
 };
 
 use crate::error::LoadError;
+use crate::prelude::*;
 use crate::sys;
 
 /// Where things lie, as offsets in the file, which are addresses relative to the base at the same time.

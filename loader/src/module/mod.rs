@@ -19,13 +19,15 @@ mod image;
 mod plan;
 pub(crate) mod registry;
 
-use std::borrow::Cow;
-use std::fmt;
+use crate::prelude::*;
+use crate::sync::{Mutex, OnceLock};
+use alloc::borrow::Cow;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Range;
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::{Context, Result, anyhow};
 use aotc_abi::meta::{
@@ -552,14 +554,14 @@ fn item_type(data: &ModuleData<'_>, types: &[FuncType], kind: u32, index: u32) -
 /// It is the address of module data that stays as long as the program needs it.
 unsafe fn linked_data(descriptor: *const u8) -> Result<&'static [u8]> {
     // SAFETY: the caller's promise: at least a header.
-    let head = unsafe { std::slice::from_raw_parts(descriptor, Header::BYTES) };
+    let head = unsafe { core::slice::from_raw_parts(descriptor, Header::BYTES) };
     match ModuleData::parse_header(head) {
         Ok(_) | Err(MetaError::Truncated { .. }) => {}
         Err(error) => return Err(LoadError::from(error).into()),
     }
     let bytes = Header::decode(head).fixed.blob_bytes;
     // SAFETY: the caller's promise; magic, version and layout were compared, so this is the size.
-    Ok(unsafe { std::slice::from_raw_parts(descriptor, bytes as usize) })
+    Ok(unsafe { core::slice::from_raw_parts(descriptor, bytes as usize) })
 }
 
 /// Where the linker put the code.

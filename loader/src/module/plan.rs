@@ -6,6 +6,7 @@ use aotc_abi::vmctx;
 
 use super::item_type;
 use crate::memory::{PAGE_BYTES, RESERVED_BYTES};
+use crate::prelude::*;
 use crate::types::{ExternType, FuncType, RefType, element_type};
 
 /// A module's imports, and the records below its context that the loader fills.

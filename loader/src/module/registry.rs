@@ -7,9 +7,11 @@
 //! module is in the snapshot from its construction to its drop, so the pointer to it is valid.
 #![allow(unsafe_code, reason = "read in signal handlers, where locks cannot be")]
 
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use crate::prelude::*;
+use crate::sync::Mutex;
+use alloc::sync::Arc;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use aotc_abi::trap::TrapKind;
 

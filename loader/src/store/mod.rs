@@ -16,7 +16,7 @@
 mod context;
 mod opaque;
 
-use std::fmt;
+use core::fmt;
 
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub(crate) use opaque::{
@@ -24,6 +24,7 @@ pub(crate) use opaque::{
 };
 
 use crate::engine::Engine;
+use crate::prelude::*;
 
 /// Owns instances and all that belongs to them, and the host's data `T`. All is kept until the store
 /// is dropped.

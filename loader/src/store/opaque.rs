@@ -7,12 +7,12 @@
 //! handle gave: those are alive as long as the store.
 #![allow(unsafe_code, reason = "records that are shared with compiled code")]
 
-use std::any::Any;
-use std::cell::UnsafeCell;
-use std::collections::HashMap;
-use std::num::NonZeroU64;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::any::Any;
+use core::cell::UnsafeCell;
+use core::num::NonZeroU64;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Error, Result, anyhow};
 use aotc_abi::meta::ExternKind;
@@ -29,9 +29,11 @@ use crate::func::{Func, HostFunc, RawFunc, host_record};
 use crate::instance::{Item, Slot};
 use crate::memory::{Memory, RESERVED_BYTES};
 use crate::module::Module;
+use crate::prelude::*;
 use crate::sys::{self, ExactMapping, Reservation};
 use crate::table::Table;
 use crate::types::{FuncType, RefType};
+use crate::unwind::Payload;
 use crate::vmctx::{self, InstanceCtx, VmPtr};
 
 /// Which store a handle belongs to. Numbers are never used again.
@@ -80,7 +82,7 @@ pub struct StoreOpaque {
     /// The type of the last untyped call.
     known_type: Option<KnownType>,
     /// Bridges to functions without a reference record, by context and code.
-    bridges: HashMap<(u64, u64), u64>,
+    bridges: BTreeMap<(u64, u64), u64>,
 }
 
 // SAFETY: `vm` is only accessed by the thread that has the store's mutable borrow (compiled code runs
@@ -188,7 +190,7 @@ impl StoreOpaque {
             table_definitions: Vec::new(),
             extern_refs: Vec::new(),
             known_type: None,
-            bridges: HashMap::new(),
+            bridges: BTreeMap::new(),
         }
     }
 
@@ -246,7 +248,7 @@ impl StoreOpaque {
             func_ref: VmFuncRef {
                 type_hash: hash,
                 code_offset: 0,
-                ctx_delta: std::mem::offset_of!(VmHostFuncRef, host) as i32,
+                ctx_delta: core::mem::offset_of!(VmHostFuncRef, host) as i32,
             },
             prefix: VmCalleePrefix { code_base: exit.unwrap_or(0), store: self.vm_address() },
             host,
@@ -475,7 +477,7 @@ impl StoreOpaque {
 
     /// Records a host function's panic, for the entry trampoline's return.
     #[cold]
-    pub(crate) fn record_panic(&mut self, panic: Box<dyn Any + Send>) {
+    pub(crate) fn record_panic(&mut self, panic: Payload) {
         self.raised = Some(Box::new(Raised::Panic(PanicBox::new(panic))));
     }
 }

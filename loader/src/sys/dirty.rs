@@ -11,10 +11,10 @@
 //! the arrays it is given.
 #![allow(unsafe_code, reason = "a page that forks clear, and a system call")]
 
+use crate::sync::OnceLock;
+use core::ptr;
+use core::sync::atomic::{AtomicI32, Ordering};
 use std::os::fd::IntoRawFd;
-use std::ptr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::fs::{self, Mode, OFlags};
 use rustix::mm::{self, Advice, MapFlags, ProtFlags};
@@ -143,6 +143,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+    use crate::prelude::*;
     use crate::sys::{Access, Reservation, sealed_memory_file};
 
     #[test]

@@ -7,11 +7,11 @@
 //! address keeps the owner.
 #![allow(unsafe_code, reason = "mappings")]
 
-use std::ffi::c_void;
+use core::ffi::c_void;
+use core::ops::Range;
+use core::ptr;
 use std::io;
-use std::ops::Range;
 use std::os::fd::BorrowedFd;
-use std::ptr;
 
 use anyhow::Result;
 use rustix::mm::{self, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
@@ -210,7 +210,7 @@ impl FileMapping {
         };
         match data {
             Ok(found) if found as u64 == base => {
-                std::mem::forget(text);
+                core::mem::forget(text);
                 Ok(Some(Self { base, bytes: code.end }))
             }
             // A kernel that does not know the flag took the address for a wish.
@@ -257,7 +257,7 @@ impl FileMapping {
     /// `self` outlives 'a, and nobody writes to the file.
     pub(crate) unsafe fn contents<'a>(&self) -> &'a [u8] {
         // SAFETY: readable bytes; the caller promises the rest.
-        unsafe { std::slice::from_raw_parts(self.base as *const u8, self.bytes as usize) }
+        unsafe { core::slice::from_raw_parts(self.base as *const u8, self.bytes as usize) }
     }
 }
 
@@ -273,6 +273,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+    use crate::prelude::*;
     use crate::sys::sealed_memory_file;
 
     #[test]

@@ -19,10 +19,10 @@
 //! the current store's memories, which nobody changes while compiled code runs.
 #![allow(unsafe_code, reason = "signal handlers")]
 
-use std::ffi::{c_int, c_void};
-use std::mem::MaybeUninit;
-use std::ptr;
-use std::sync::OnceLock;
+use crate::sync::OnceLock;
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
+use core::ptr;
 
 use aotc_abi::trap::TrapKind;
 
@@ -146,10 +146,10 @@ unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_voi
             {
                 if action.sa_flags & libc::SA_SIGINFO != 0 {
                     let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
-                        std::mem::transmute(action.sa_sigaction);
+                        core::mem::transmute(action.sa_sigaction);
                     function(signal, info, context);
                 } else {
-                    let function: extern "C" fn(c_int) = std::mem::transmute(action.sa_sigaction);
+                    let function: extern "C" fn(c_int) = core::mem::transmute(action.sa_sigaction);
                     function(signal);
                 }
             }

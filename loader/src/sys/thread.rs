@@ -9,10 +9,10 @@
 //! of compiled code and that of the entry trampoline, and only upwards.
 #![allow(unsafe_code, reason = "stacks and frame pointers")]
 
-use std::cell::{Cell, RefCell};
-use std::ffi::c_void;
-use std::mem::MaybeUninit;
-use std::ptr;
+use core::cell::{Cell, RefCell};
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr;
 
 use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::VmStoreCtx;
@@ -40,7 +40,7 @@ struct Thread {
     left_out: Cell<usize>,
 }
 
-thread_local! {
+std::thread_local! {
     static THREAD: Thread = const {
         Thread {
             activation: Cell::new(ptr::null()),
@@ -180,7 +180,7 @@ pub(crate) fn record_frames_at_exit(vm: *mut VmStoreCtx) {
 /// left out.
 pub(crate) fn with_frames<R>(f: impl FnOnce(&[u64], usize) -> R) -> R {
     let (frames, count, left_out) = THREAD.with(|thread| {
-        let frames: [u64; FRAMES_MAX] = std::array::from_fn(|index| thread.frames[index].get());
+        let frames: [u64; FRAMES_MAX] = core::array::from_fn(|index| thread.frames[index].get());
         (frames, thread.frame_count.get(), thread.left_out.get())
     });
     f(&frames[..count], left_out)

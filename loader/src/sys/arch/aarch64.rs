@@ -5,7 +5,7 @@
 //! As in `x86_64.rs`.
 #![allow(unsafe_code, reason = "assembly, and signal contexts")]
 
-use std::arch::naked_asm;
+use core::arch::naked_asm;
 
 use aotc_abi::vmctx::{VmStoreCtx, store};
 

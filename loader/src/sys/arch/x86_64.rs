@@ -7,7 +7,7 @@
 //! context that the kernel gave to a signal handler.
 #![allow(unsafe_code, reason = "assembly, and signal contexts")]
 
-use std::arch::naked_asm;
+use core::arch::naked_asm;
 
 use aotc_abi::vmctx::{VmStoreCtx, store};
 
