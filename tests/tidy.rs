@@ -13,9 +13,10 @@ use crate::support::root;
 const CRATES: [&str; 4] = ["abi", "aotc", "loader", "wasi"];
 
 /// Files with unsafe code. Each has a contract in its header.
-const UNSAFE_FILES: [&str; 17] = [
+const UNSAFE_FILES: [&str; 19] = [
     "loader/src/builtins.rs",
     "loader/src/call.rs",
+    "loader/src/fiber.rs",
     "loader/src/func/host.rs",
     "loader/src/instance/slot.rs",
     "loader/src/memory.rs",
@@ -29,13 +30,14 @@ const UNSAFE_FILES: [&str; 17] = [
     "loader/src/sys/dirty.rs",
     "loader/src/sys/mapping.rs",
     "loader/src/sys/signals.rs",
+    "loader/src/sys/stack.rs",
     "loader/src/sys/thread.rs",
     "loader/src/vmctx.rs",
 ];
 
 /// All that the loader depends on.
-const LOADER_DEPENDENCIES: [&str; 6] =
-    ["anyhow", "aotc-abi", "goblin", "libc", "libloading", "rustix"];
+const LOADER_DEPENDENCIES: [&str; 7] =
+    ["anyhow", "aotc-abi", "corosensei", "goblin", "libc", "libloading", "rustix"];
 
 /// The proposals of which every instruction is translated, as `wasmparser` calls them.
 const PROPOSALS: [&str; 6] =

@@ -169,7 +169,9 @@ macro_rules! direct_arguments {
 for_each_arity!(direct_arguments);
 
 /// Turns what the signal handler recorded, if it did, into the store's record.
+// Not inlined: after a call, the thread may be another one than before it.
 #[cold]
+#[inline(never)]
 fn record_signal(store: &mut StoreOpaque) {
     if let Some(kind) = thread::take_trap() {
         let backtrace = backtrace::from_signal(store);

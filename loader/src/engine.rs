@@ -6,23 +6,31 @@ use alloc::sync::Arc;
 use core::fmt;
 
 use anyhow::Result;
+#[cfg(feature = "async")]
+use anyhow::ensure;
 
 use crate::config::Config;
 use crate::error::LoadError;
+#[cfg(feature = "async")]
+use crate::prelude::Box;
+#[cfg(feature = "async")]
+use crate::sys::{FiberStack, STACK_BYTES_MIN, StackPool};
 use crate::types::FuncType;
 
 /// What modules and stores that may meet have in common. Cloning gives another handle of the same engine.
 ///
 /// It knows every function type by its hash, so that two types with one hash are refused, and has the settings.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Engine {
     inner: Arc<EngineInner>,
 }
 
-#[derive(Default)]
 struct EngineInner {
     config: Config,
     types: Types,
+    /// The stacks of asynchronous calls that are not in use.
+    #[cfg(feature = "async")]
+    stacks: StackPool,
 }
 
 impl Engine {
@@ -31,8 +39,35 @@ impl Engine {
     /// # Errors
     /// If settings contradict each other, or the system refuses what they need.
     pub fn new(config: &Config) -> Result<Self> {
-        let inner = EngineInner { config: config.clone(), types: Types::default() };
-        Ok(Self { inner: Arc::new(inner) })
+        #[cfg(feature = "async")]
+        ensure!(
+            config.stacks.bytes >= STACK_BYTES_MIN,
+            "`async_stack_size` is {} bytes, and at least {STACK_BYTES_MIN} are needed",
+            config.stacks.bytes,
+        );
+        Ok(Self::with(config.clone()))
+    }
+
+    fn with(config: Config) -> Self {
+        let inner = EngineInner {
+            config,
+            types: Types::default(),
+            #[cfg(feature = "async")]
+            stacks: StackPool::new(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// A stack for an asynchronous call.
+    #[cfg(feature = "async")]
+    pub(crate) fn take_stack(&self) -> Result<Box<FiberStack>> {
+        self.inner.stacks.take(&self.inner.config.stacks)
+    }
+
+    /// Takes back a stack on which nothing runs any more.
+    #[cfg(feature = "async")]
+    pub(crate) fn give_back_stack(&self, stack: Box<FiberStack>) {
+        self.inner.stacks.give_back(stack, &self.inner.config.stacks);
     }
 
     /// The settings.
@@ -47,6 +82,12 @@ impl Engine {
 
     pub(crate) fn types(&self) -> &Types {
         &self.inner.types
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::with(Config::default())
     }
 }
 

@@ -32,7 +32,7 @@
 //! ```
 //!
 //! Files that contain unsafe code begin with a section on what they assume and what they guarantee:
-//! `vmctx.rs`, `call.rs`, `builtins.rs`, `func/host.rs`, `memory.rs`, `instance/slot.rs`, `module/mod.rs`,
+//! `vmctx.rs`, `call.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `memory.rs`, `instance/slot.rs`, `module/mod.rs`,
 //! `module/registry.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
 #![no_std]
 #![deny(unsafe_code)]
@@ -48,6 +48,8 @@ mod config;
 mod engine;
 mod error;
 mod extern_;
+#[cfg(feature = "async")]
+mod fiber;
 mod func;
 mod global;
 mod instance;
@@ -70,6 +72,8 @@ pub use config::Config;
 pub use engine::Engine;
 pub use error::{LinkError, LoadError, TypeMismatch};
 pub use extern_::{Export, Extern};
+#[cfg(feature = "async")]
+pub use func::WasmTyList;
 pub use func::{Caller, Func, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet};
 pub use global::Global;
 pub use instance::{Instance, InstancePre};
@@ -77,6 +81,8 @@ pub use linker::Linker;
 pub use memory::{Memory, MemoryAccessError};
 pub use module::Module;
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+#[cfg(feature = "async")]
+pub use sys::{StackCreator, StackMemory};
 pub use table::Table;
 pub use trap::Trap;
 pub use types::{

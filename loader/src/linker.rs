@@ -10,6 +10,8 @@ use crate::engine::Engine;
 use crate::error::LinkError;
 use crate::extern_::Extern;
 use crate::func::{Caller, Func, HostFunc, IntoFunc};
+#[cfg(feature = "async")]
+use crate::func::{WasmRet, WasmTyList};
 use crate::instance::{self, Given, Instance, InstancePre, Item};
 use crate::module::Module;
 use crate::prelude::*;
@@ -305,7 +307,8 @@ impl<T: 'static> Linker<T> {
     ) -> Result<Instance> {
         let store = &mut store.as_context_mut().0.opaque;
         let items = self.resolve(Some(store), module)?;
-        instance::instantiate(store, module, &items)
+        instance::note_async(store, &items);
+        store.synchronously(|store| instance::instantiate(store, module, &items))
     }
 
     /// Finds and matches the imports of `module` once, for many instances. Items of stores are matched with the
@@ -375,5 +378,135 @@ impl<T: 'static> Linker<T> {
 
     fn find(&self, module: &str, name: &str) -> Option<&Definition> {
         self.modules.get(module)?.get(name)
+    }
+}
+
+/// What waits.
+#[cfg(feature = "async")]
+impl<T: 'static> Linker<T> {
+    /// Defines a host function from a closure whose result is waited for; its type follows from the closure's, whose
+    /// parameters come as a tuple. A store with an instance that imports it is used through the `*_async` functions only.
+    ///
+    /// # Errors
+    /// [`LinkError::DuplicateDefinition`].
+    pub fn func_wrap_async<F, Params, R>(
+        &mut self,
+        module: &str,
+        name: &str,
+        func: F,
+    ) -> Result<&mut Self>
+    where
+        F: for<'a> Fn(Caller<'a, T>, Params) -> Box<dyn Future<Output = R> + Send + 'a>
+            + Send
+            + Sync
+            + 'static,
+        Params: WasmTyList + 'static,
+        R: WasmRet + 'static,
+        T: Send,
+    {
+        let func = HostFunc::wrap_async(&self.engine, func);
+        self.insert_func(module, name, func)
+    }
+
+    /// Defines a host function of type `ty` that takes and gives [`Val`]s, and may wait. See
+    /// [`Linker::func_wrap_async`].
+    ///
+    /// # Errors
+    /// [`LinkError::DuplicateDefinition`].
+    pub fn func_new_async<F>(
+        &mut self,
+        module: &str,
+        name: &str,
+        ty: FuncType,
+        func: F,
+    ) -> Result<&mut Self>
+    where
+        F: for<'a> Fn(
+                Caller<'a, T>,
+                &'a [Val],
+                &'a mut [Val],
+            ) -> Box<dyn Future<Output = Result<()>> + Send + 'a>
+            + Send
+            + Sync
+            + 'static,
+        T: Send,
+    {
+        self.engine.types().add(&ty)?;
+        self.insert_func(module, name, HostFunc::dynamic_async(ty, func))
+    }
+
+    /// As [`Linker::module`]; what is called may wait.
+    ///
+    /// # Errors
+    /// As [`Linker::module`].
+    pub async fn module_async(
+        &mut self,
+        mut store: impl AsContextMut<Data = T>,
+        name: &str,
+        module: &Module,
+    ) -> Result<&mut Self>
+    where
+        T: Send,
+    {
+        if matches!(module.get_export("_start"), Some(ExternType::Func(_))) {
+            return self.command_async(store, name, module);
+        }
+        let instance = self.instantiate_async(&mut store, module).await?;
+        if let Some(initialize) = instance.get_func(&mut store, "_initialize") {
+            let initialize =
+                initialize.typed::<(), ()>(&store).context("calling the `_initialize` function")?;
+            initialize
+                .call_async(&mut store, ())
+                .await
+                .context("calling the `_initialize` function")?;
+        }
+        self.instance(store, name, instance)
+    }
+
+    fn command_async(
+        &mut self,
+        store: impl AsContext<Data = T>,
+        name: &str,
+        module: &Module,
+    ) -> Result<&mut Self>
+    where
+        T: Send,
+    {
+        let items = self.resolve(Some(&store.as_context().0.opaque), module)?;
+        let pre: InstancePre<T> = InstancePre { module: module.clone(), items, data: PhantomData };
+        for export in module.exports() {
+            let (Some(ty), export) = (export.ty().func().cloned(), export.name().to_owned()) else {
+                continue;
+            };
+            let (pre, export_name) = (pre.clone(), export.clone());
+            self.func_new_async(name, &export, ty, move |mut caller, params, results| {
+                let (pre, export_name) = (pre.clone(), export_name.clone());
+                Box::new(async move {
+                    let instance = pre.instantiate_async(&mut caller).await?;
+                    let func = instance
+                        .get_func(&mut caller, &export_name)
+                        .ok_or_else(|| anyhow!("failed to find function export `{export_name}`"))?;
+                    func.call_async(&mut caller, params, results).await
+                })
+            })?;
+        }
+        Ok(self)
+    }
+
+    /// As [`Linker::instantiate`]; the start function may wait.
+    ///
+    /// # Errors
+    /// As [`Linker::instantiate`].
+    pub async fn instantiate_async(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<Instance>
+    where
+        T: Send,
+    {
+        let items = self.resolve(Some(&store.as_context_mut().0.opaque), module)?;
+        let pre: InstancePre<T> = InstancePre { module: module.clone(), items, data: PhantomData };
+        pre.instantiate_async(store).await
     }
 }

@@ -30,6 +30,8 @@ use crate::vmctx::VmPtr;
 pub struct HostFunc {
     ty: FuncType,
     call: EnterClosure,
+    /// Whether it may have to wait.
+    is_async: bool,
     closure: Box<dyn Any + Send + Sync>,
 }
 
@@ -58,7 +60,8 @@ impl HostFunc {
     where
         F: Fn(Caller<'_, T>, &mut [VmValue]) -> Result<()> + Send + Sync + 'static,
     {
-        Self { ty, call: enter_closure::<T, F>, closure: Box::new(closure) }
+        let call = enter_closure::<T, F>;
+        Self { ty, call, is_async: false, closure: Box::new(closure) }
     }
 
     /// A function of type `ty` over [`Val`]s.
@@ -105,6 +108,17 @@ impl HostFunc {
             call::call(store, callee, slots)
         };
         Self::typed(ty, TypedClosure::new(slots, closure))
+    }
+
+    /// The same function, known to be one that may have to wait.
+    #[cfg(feature = "async")]
+    pub(super) fn asynchronous(self) -> Self {
+        Self { is_async: true, ..self }
+    }
+
+    /// Whether it may have to wait.
+    pub(crate) fn is_async(&self) -> bool {
+        self.is_async
     }
 
     /// The type.

@@ -1,6 +1,8 @@
 //! Functions: of instances and of the host.
 
 mod arity;
+#[cfg(feature = "async")]
+mod asynchronous;
 mod caller;
 mod host;
 mod into_func;
@@ -12,6 +14,8 @@ use anyhow::{Result, bail};
 use aotc_abi::vmctx::VmValue;
 
 pub(crate) use arity::for_each_arity;
+#[cfg(feature = "async")]
+pub use asynchronous::WasmTyList;
 pub use caller::Caller;
 pub(crate) use host::{HostFunc, call_host, host_record};
 pub use into_func::{IntoFunc, WasmRet};
@@ -93,6 +97,17 @@ impl Func {
     ) -> Result<()> {
         let store = &mut store.as_context_mut().0.opaque;
         store.check(self.store);
+        store.synchronously(|store| self.call_here(store, params, results))
+    }
+
+    /// The call itself, on whatever stack.
+    #[inline]
+    fn call_here(
+        &self,
+        store: &mut StoreOpaque,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
         let known = store.take_known_type(&self.raw)?;
         check_values(&known.ty, params, results.len())?;
         let slots = params.len().max(results.len());

@@ -63,6 +63,12 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     pub fn call(&self, mut store: impl AsContextMut, params: Params) -> Result<Results> {
         let store = &mut store.as_context_mut().0.opaque;
         store.check(self.func.store);
+        store.synchronously(|store| self.call_here(store, params))
+    }
+
+    /// The call itself, on whatever stack.
+    #[inline]
+    pub(super) fn call_here(&self, store: &mut StoreOpaque, params: Params) -> Result<Results> {
         if let Some(callee) = self.direct {
             let arguments = params.to_bits(store);
             let result = call::call_directly(store, callee, arguments)?;
@@ -96,7 +102,7 @@ pub trait WasmResults: sealed::Results {}
 pub(crate) mod sealed {
     use super::*;
 
-    pub trait Params: Sized {
+    pub trait Params: Sized + Send {
         const COUNT: usize;
         fn types() -> Vec<ValType>;
         fn to_slots(self, store: &mut StoreOpaque, slots: &mut [VmValue]);
@@ -105,7 +111,7 @@ pub(crate) mod sealed {
         fn to_bits(self, store: &mut StoreOpaque) -> Self::Bits;
     }
 
-    pub trait Results: Sized {
+    pub trait Results: Sized + Send {
         const COUNT: usize;
         fn types() -> Vec<ValType>;
         fn from_slots(slots: &[VmValue], store: &StoreOpaque) -> Self;
@@ -176,6 +182,9 @@ macro_rules! tuples {
                 [$(Slot::to_bits(self.$index, _store)),*]
             }
         }
+
+        #[cfg(feature = "async")]
+        impl<$($name: WasmTy),*> super::WasmTyList for ($($name,)*) {}
 
         impl<$($name: WasmTy),*> sealed::Results for ($($name,)*) {
             const COUNT: usize = $count;

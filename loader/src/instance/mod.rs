@@ -1,5 +1,7 @@
 //! Instances: allocation, imports, start-up, exports.
 
+#[cfg(feature = "async")]
+mod asynchronous;
 mod imports;
 mod slot;
 
@@ -52,13 +54,8 @@ impl Instance {
         imports: &[Extern],
     ) -> Result<Instance> {
         let store = &mut store.as_context_mut().0.opaque;
-        let expected = module.plan().imports.len();
-        if imports.len() != expected {
-            return Err(LinkError::ImportCount { expected, found: imports.len() }.into());
-        }
-        let items: Arc<[Item]> = imports.iter().copied().map(Item::Extern).collect();
-        check_items(store, module, &items)?;
-        instantiate(store, module, &items)
+        let items = items_of(store, module, imports)?;
+        store.synchronously(|store| instantiate(store, module, &items))
     }
 
     /// The module.
@@ -159,8 +156,27 @@ impl<T: 'static> InstancePre<T> {
     /// # Errors
     /// As [`Instance::new`]; imports were matched before.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        instantiate(&mut store.as_context_mut().0.opaque, &self.module, &self.items)
+        let store = &mut store.as_context_mut().0.opaque;
+        note_async(store, &self.items);
+        store.synchronously(|store| instantiate(store, &self.module, &self.items))
     }
+}
+
+/// The items for a module's imports, one for each, which match.
+fn items_of(store: &StoreOpaque, module: &Module, imports: &[Extern]) -> Result<Arc<[Item]>> {
+    let expected = module.plan().imports.len();
+    if imports.len() != expected {
+        return Err(LinkError::ImportCount { expected, found: imports.len() }.into());
+    }
+    let items: Arc<[Item]> = imports.iter().copied().map(Item::Extern).collect();
+    check_items(store, module, &items)?;
+    Ok(items)
+}
+
+/// Notes in the store if a host function among `items` may have to wait.
+pub(crate) fn note_async(store: &mut StoreOpaque, items: &[Item]) {
+    let is_async = |item: &Item| matches!(item, Item::Host(func) if func.is_async());
+    store.gate.async_required |= items.iter().any(is_async);
 }
 
 /// Matches all `items` with the imports of `module`.

@@ -10,11 +10,11 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::any::Any;
-use core::cell::UnsafeCell;
+use core::cell::{Cell, UnsafeCell};
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Error, Result, anyhow, bail};
 use aotc_abi::meta::ExternKind;
 use aotc_abi::vmctx::{
     VmCalleePrefix, VmFuncRef, VmHostFunc, VmHostFuncRef, VmMemoryDefinition, VmStoreCtx,
@@ -53,6 +53,10 @@ impl StoreId {
 pub struct StoreOpaque {
     /// What compiled code touches. First, so that its address is the store's.
     pub(crate) vm: UnsafeCell<VmStoreCtx>,
+    /// Address of what the store's current fiber shares with what runs on it, or 0: see `fiber.rs`.
+    pub(crate) fiber: Cell<usize>,
+    /// What stands in the way of plain synchronous calls.
+    pub(crate) gate: CallGate,
     pub(crate) id: StoreId,
     pub(crate) engine: Engine,
     /// Why wasm is being left, between the recording and the return from the entry trampoline.
@@ -85,7 +89,7 @@ pub struct StoreOpaque {
     bridges: BTreeMap<(u64, u64), u64>,
 }
 
-// SAFETY: `vm` is only accessed by the thread that has the store's mutable borrow (compiled code runs
+// SAFETY: `vm` and `fiber` are only accessed by the thread that has the store's mutable borrow (compiled code runs
 // under it); everything else is `Sync`.
 unsafe impl Sync for StoreOpaque {}
 
@@ -110,6 +114,13 @@ impl Drop for InstanceData {
             self.module.give_back(slot, self.ctx);
         }
     }
+}
+
+/// What stands in the way of plain synchronous calls, besides a fiber.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CallGate {
+    /// Something of the store may have to wait: an import, a limiter, a hook.
+    pub(crate) async_required: bool,
 }
 
 /// What an untyped call needs to know of a function's type.
@@ -172,6 +183,8 @@ impl StoreOpaque {
         let vm = VmStoreCtx { raise: sys::raise_address(), ..VmStoreCtx::default() };
         Self {
             vm: UnsafeCell::new(vm),
+            fiber: Cell::new(0),
+            gate: CallGate::default(),
             id: StoreId::next(),
             engine: engine.clone(),
             raised: None,
@@ -224,6 +237,35 @@ impl StoreOpaque {
         }
     }
 
+    /// Runs what a synchronous function of the API was asked for.
+    ///
+    /// # Errors
+    /// If the store needs asynchronous calls; else as `run`.
+    #[inline]
+    pub(crate) fn synchronously<R>(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<R>,
+    ) -> Result<R> {
+        if self.fiber.get() == 0 && !self.gate.async_required {
+            return run(self);
+        }
+        self.synchronously_on_fiber(run)
+    }
+
+    /// On a fiber a synchronous call runs as it does elsewhere, and cannot wait: what is on the stack above it need not be
+    /// `Send`.
+    #[cold]
+    #[inline(never)]
+    fn synchronously_on_fiber<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
+        if self.gate.async_required {
+            bail!("store configuration requires that `*_async` functions are used instead");
+        }
+        let fiber = self.fiber.replace(0);
+        let result = run(self);
+        self.fiber.set(fiber);
+        result
+    }
+
     // Functions.
 
     /// The type with this hash. All types of the store's functions are known to its engine.
@@ -233,6 +275,7 @@ impl StoreOpaque {
 
     /// Puts a host function into the store.
     pub(crate) fn add_host_func(&mut self, func: Arc<HostFunc>) -> Func {
+        self.gate.async_required |= func.is_async();
         let func_ref = self.add_host_record(func.ty().hash(), func.record(0));
         self.host_funcs.push(func);
         func_ref

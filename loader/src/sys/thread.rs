@@ -20,7 +20,7 @@ use aotc_abi::vmctx::VmStoreCtx;
 use super::mapping::page_bytes;
 
 /// Stack that must be left for the host when wasm calls it, in bytes.
-const HOST_STACK_BYTES: u64 = 128 << 10;
+pub(super) const HOST_STACK_BYTES: u64 = 128 << 10;
 /// Size of the stack for signal handlers, in bytes.
 const SIGNAL_STACK_BYTES: usize = 64 << 10;
 /// Most frames that are recorded: the youngest. Others are counted.
@@ -57,8 +57,10 @@ std::thread_local! {
 
 /// An entry into compiled code, on the stack of its thread.
 pub(crate) struct Activation {
-    previous: *const Activation,
+    previous: Cell<*const Activation>,
     vm: *mut VmStoreCtx,
+    /// The thread on which it is: another one when its fiber has moved.
+    thread: Cell<*const Thread>,
     /// Whether it is inside another activation. Then `saved` is set.
     nested: bool,
     /// The store's fields as they were before. Outside, nobody reads what the fields hold.
@@ -69,7 +71,8 @@ impl Activation {
     /// An activation of the store at `vm`, not entered yet.
     #[inline]
     pub(crate) fn new(vm: *mut VmStoreCtx) -> Self {
-        Self { previous: ptr::null(), vm, nested: false, saved: MaybeUninit::uninit() }
+        let (previous, thread) = (Cell::new(ptr::null()), Cell::new(ptr::null()));
+        Self { previous, vm, thread, nested: false, saved: MaybeUninit::uninit() }
     }
 
     /// Makes this the thread's innermost activation.
@@ -79,8 +82,10 @@ impl Activation {
     #[inline]
     pub(crate) unsafe fn enter(&mut self) {
         THREAD.with(|thread| {
-            self.previous = thread.activation.replace(self);
-            if !self.previous.is_null() {
+            self.thread.set(thread);
+            let previous = thread.activation.replace(self);
+            self.previous.set(previous);
+            if !previous.is_null() {
                 self.nested = true;
                 // SAFETY: the store is borrowed by the caller.
                 self.saved.write(unsafe { self.vm.read() });
@@ -97,7 +102,10 @@ impl Activation {
     /// Makes the activation before this one the innermost again.
     #[inline]
     pub(crate) fn leave(&mut self) {
-        THREAD.with(|thread| thread.activation.set(self.previous));
+        // SAFETY: the record of this thread, which is where the activation is now. Asking for it anew would be wrong: what
+        // the compiler knows of the thread may be from before the fiber moved.
+        let thread = unsafe { &*self.thread.get() };
+        thread.activation.set(self.previous.get());
         if !self.nested {
             return;
         }
@@ -109,6 +117,99 @@ impl Activation {
         vm.exit_fp = saved.exit_fp;
         vm.exit_pc = saved.exit_pc;
     }
+}
+
+/// The part of a thread's state that belongs to a fiber, while the fiber does not run.
+#[cfg(feature = "async")]
+pub(crate) struct FiberState {
+    /// The fiber's youngest activation; null if it has none.
+    youngest: *const Activation,
+    /// Its oldest.
+    oldest: *const Activation,
+    stack_low: u64,
+}
+
+/// The part of a thread's state that a running fiber's has taken the place of.
+#[cfg(feature = "async")]
+pub(crate) struct BelowFiber {
+    activation: *const Activation,
+    stack_low: u64,
+    stack_limit: u64,
+    vm_stack_limit: u64,
+}
+
+#[cfg(feature = "async")]
+impl FiberState {
+    /// A fiber that has not begun, on a stack whose lowest address is `stack_low`.
+    pub(crate) fn new(stack_low: u64) -> Self {
+        Self { youngest: ptr::null(), oldest: ptr::null(), stack_low }
+    }
+}
+
+/// Makes the fiber's activations the thread's innermost, and its stack the thread's.
+///
+/// # Safety
+/// The caller switches to the fiber next, and calls [`leave_fiber`] on this thread when it is back. `vm` is that of the
+/// store that the fiber runs in.
+#[cfg(feature = "async")]
+#[inline(never)]
+pub(crate) unsafe fn enter_fiber(fiber: &mut FiberState, vm: *mut VmStoreCtx) -> BelowFiber {
+    THREAD.with(|thread| {
+        if thread.stack_limit.get() == 0 {
+            prepare(thread);
+        }
+        let limit = fiber.stack_low + HOST_STACK_BYTES;
+        let below = BelowFiber {
+            activation: thread.activation.get(),
+            stack_low: thread.stack_low.replace(fiber.stack_low),
+            stack_limit: thread.stack_limit.replace(limit),
+            // SAFETY: the store is borrowed by the caller.
+            vm_stack_limit: unsafe { core::mem::replace(&mut (*vm).stack_limit, limit) },
+        };
+        if !fiber.youngest.is_null() {
+            // SAFETY: activations on the fiber's stack, each linked to the one before.
+            unsafe {
+                (*fiber.oldest).previous.set(below.activation);
+                let mut activation = fiber.youngest;
+                while activation != below.activation {
+                    (*activation).thread.set(thread);
+                    activation = (*activation).previous.get();
+                }
+            }
+            thread.activation.set(fiber.youngest);
+        }
+        below
+    })
+}
+
+/// The opposite of [`enter_fiber`].
+///
+/// # Safety
+/// As there.
+#[cfg(feature = "async")]
+#[inline(never)]
+pub(crate) unsafe fn leave_fiber(fiber: &mut FiberState, below: BelowFiber, vm: *mut VmStoreCtx) {
+    THREAD.with(|thread| {
+        let youngest = thread.activation.replace(below.activation);
+        (fiber.youngest, fiber.oldest) = (ptr::null(), ptr::null());
+        let mut activation = youngest;
+        while activation != below.activation {
+            (fiber.youngest, fiber.oldest) = (youngest, activation);
+            // SAFETY: an activation on the fiber's stack.
+            activation = unsafe { (*activation).previous.get() };
+        }
+        thread.stack_low.set(below.stack_low);
+        thread.stack_limit.set(below.stack_limit);
+        // SAFETY: the store is borrowed by the caller.
+        unsafe { (*vm).stack_limit = below.vm_stack_limit };
+    });
+}
+
+/// A small number for the calling thread, to spread threads with.
+#[cfg(feature = "async")]
+pub(super) fn number() -> usize {
+    // Threads' records are far from each other.
+    THREAD.with(|thread| (thread as *const Thread as usize) >> 12)
 }
 
 /// The store of the thread's innermost activation.
@@ -210,7 +311,7 @@ fn of_store(mut activation: *const Activation, vm: *mut VmStoreCtx) -> *const Ac
         if current.vm == vm {
             break;
         }
-        activation = current.previous;
+        activation = current.previous.get();
     }
     activation
 }
@@ -225,8 +326,8 @@ unsafe fn record_activations(thread: &Thread, activation: *const Activation, pc:
         let (mut pc, mut fp) = (pc, fp);
         loop {
             walk(thread, pc, fp, entry_fp);
-            let Activation { previous, vm, nested, saved } = &*activation;
-            activation = of_store(*previous, *vm);
+            let Activation { previous, vm, thread: _, nested, saved } = &*activation;
+            activation = of_store(previous.get(), *vm);
             if activation.is_null() || !nested {
                 return;
             }
