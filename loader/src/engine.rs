@@ -4,6 +4,7 @@ use crate::sync::RwLock;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::fmt;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 
 use anyhow::Result;
 #[cfg(feature = "async")]
@@ -84,6 +85,10 @@ impl Engine {
         &self.inner.types
     }
 }
+
+// What the embedder supplies is shared between threads, so it is used to meeting itself half done.
+impl UnwindSafe for Engine {}
+impl RefUnwindSafe for Engine {}
 
 impl Default for Engine {
     fn default() -> Self {

@@ -4,5 +4,7 @@
 mod address_space;
 mod failure;
 mod faults;
+#[cfg(feature = "async")]
+mod fibers;
 mod slots;
 mod support;
