@@ -53,10 +53,10 @@ impl<'a> Translator<'a, '_> {
         let (params, results) = self.sig_types(sig);
         let bits = self.builder.block_params(self.entry_block)[2..].to_vec();
         let mut args = vec![ctx];
-        args.extend(params.iter().zip(bits).map(|(&ty, bits)| self.from_bits(ty, bits)));
+        args.extend(params.iter().zip(bits).map(|(&ty, bits)| self.value_of_bits(ty, bits)));
         let (values, raised) = self.call_with_handler(sig, code, &args);
         let result = match (results, &values[..]) {
-            ([ty], [value]) => self.to_bits(*ty, *value),
+            ([ty], [value]) => self.bits_of_value(*ty, *value),
             _ => self.builder.ins().iconst(types::I64, 0),
         };
         let status = self.builder.ins().iconst(types::I64, 0);
@@ -118,7 +118,7 @@ impl<'a> Translator<'a, '_> {
     }
 
     /// The value of type `ty` in a 64-bit integer of a direct call.
-    fn from_bits(&mut self, ty: ValType, bits: Value) -> Value {
+    fn value_of_bits(&mut self, ty: ValType, bits: Value) -> Value {
         match ty {
             ValType::I32 => self.builder.ins().ireduce(types::I32, bits),
             ValType::F32 => {
@@ -131,8 +131,8 @@ impl<'a> Translator<'a, '_> {
         }
     }
 
-    /// The opposite of [`Self::from_bits`].
-    fn to_bits(&mut self, ty: ValType, value: Value) -> Value {
+    /// The opposite of [`Self::value_of_bits`].
+    fn bits_of_value(&mut self, ty: ValType, value: Value) -> Value {
         match ty {
             ValType::I32 => self.builder.ins().uextend(types::I64, value),
             ValType::F32 => {

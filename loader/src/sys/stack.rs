@@ -261,7 +261,8 @@ mod tests {
     fn no_more_are_kept_than_there_is_room_for() {
         let pool = StackPool::new();
         let settings = settings(false);
-        let stacks: Vec<_> = (0..KEPT_MAX + 10).map(|_| pool.take(&settings).unwrap()).collect();
+        let stacks: alloc::vec::Vec<_> =
+            (0..KEPT_MAX + 10).map(|_| pool.take(&settings).unwrap()).collect();
         for stack in stacks {
             pool.give_back(stack, &settings);
         }
