@@ -94,6 +94,7 @@ fn plan() -> Plan {
             ty: Some(TypeIndex(0)),
             hash: func_type_hash([ValType::I32], [ValType::I32]),
             entry: None,
+            direct: None,
             exit: None,
         }],
         type_sigs: vec![SigId(0)],
