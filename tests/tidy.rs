@@ -13,13 +13,16 @@ use crate::support::root;
 const CRATES: [&str; 4] = ["abi", "aotc", "loader", "wasi"];
 
 /// Files with unsafe code. Each has a contract in its header.
-const UNSAFE_FILES: [&str; 19] = [
+const UNSAFE_FILES: [&str; 27] = [
     "loader/src/builtins.rs",
     "loader/src/call.rs",
     "loader/src/fiber.rs",
     "loader/src/func/host.rs",
+    "loader/src/instance/heap_slot.rs",
     "loader/src/instance/slot.rs",
     "loader/src/memory.rs",
+    "loader/src/module/file.rs",
+    "loader/src/module/library.rs",
     "loader/src/module/mod.rs",
     "loader/src/module/registry.rs",
     "loader/src/store/opaque.rs",
@@ -28,9 +31,14 @@ const UNSAFE_FILES: [&str; 19] = [
     "loader/src/sys/arch/riscv64.rs",
     "loader/src/sys/arch/x86_64.rs",
     "loader/src/sys/dirty.rs",
+    "loader/src/sys/frames.rs",
     "loader/src/sys/mapping.rs",
+    "loader/src/sys/raise.rs",
     "loader/src/sys/signals.rs",
     "loader/src/sys/stack.rs",
+    "loader/src/sys/stub/cpu.rs",
+    "loader/src/sys/stub/memory.rs",
+    "loader/src/sys/stub/thread.rs",
     "loader/src/sys/thread.rs",
     "loader/src/vmctx.rs",
 ];

@@ -123,8 +123,8 @@ impl fmt::Display for WasmBacktrace {
 
 /// The frames below the innermost exit from wasm; `None` if there are none.
 pub(crate) fn capture(store: &StoreOpaque) -> Option<WasmBacktrace> {
-    thread::record_frames_at_exit(store.vm.get());
-    thread::with_frames(|pcs, left_out| WasmBacktrace::new(store, pcs, left_out, Innermost::Call))
+    let new = |pcs: &[u64], left_out| WasmBacktrace::new(store, pcs, left_out, Innermost::Call);
+    thread::with_frames_at_exit(store.vm.get(), new)
 }
 
 /// The frames that the signal handler recorded.

@@ -15,6 +15,8 @@ use crate::sys::{StackCreator, StackSettings};
 pub struct Config {
     #[cfg(feature = "async")]
     pub(crate) stacks: StackSettings,
+    #[cfg(not(feature = "std"))]
+    pub(crate) max_wasm_stack: StackBytes,
 }
 
 impl Config {
@@ -50,5 +52,31 @@ impl Config {
     /// Does nothing: asynchronous calls can always be made. It is here for those who come from older versions of Wasmtime.
     pub fn async_support(&mut self, _enable: bool) -> &mut Self {
         self
+    }
+}
+
+/// Settings that an operating system answers for, where there is one.
+#[cfg(not(feature = "std"))]
+impl Config {
+    /// How much stack compiled code may use, in bytes, counted from where a store is entered first; 512 KiB unless it is
+    /// set. Code that would need more traps.
+    ///
+    /// The stack must have that much, and besides what host functions need that are called when all of it is used.
+    /// With the feature `std` there is no such setting: the end of each thread's stack is known.
+    pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Self {
+        self.max_wasm_stack = StackBytes(bytes);
+        self
+    }
+}
+
+/// How much stack compiled code may use, in bytes.
+#[cfg(not(feature = "std"))]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StackBytes(pub(crate) usize);
+
+#[cfg(not(feature = "std"))]
+impl Default for StackBytes {
+    fn default() -> Self {
+        Self(512 << 10)
     }
 }

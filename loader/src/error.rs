@@ -5,6 +5,7 @@ use core::fmt;
 use aotc_abi::meta::MetaError;
 
 use crate::prelude::*;
+use crate::sys::SysError;
 use crate::types::{ExternType, FuncType};
 
 /// Why an artifact cannot be used. The texts say what differs and what to do.
@@ -44,12 +45,26 @@ pub enum LoadError {
         /// The type that came.
         found: FuncType,
     },
+    /// The artifact needs what this build of the loader does not have.
+    Absent {
+        /// What is absent.
+        what: &'static str,
+        /// The option of `aotc compile` that does without.
+        option: &'static str,
+    },
     /// The operating system refused something.
+    #[cfg(feature = "std")]
     Os {
         /// What was tried.
         action: &'static str,
         /// Its answer.
         source: std::io::Error,
+    },
+    /// There is not enough memory.
+    #[cfg(not(feature = "std"))]
+    OutOfMemory {
+        /// What was tried.
+        action: &'static str,
     },
 }
 
@@ -74,8 +89,15 @@ impl fmt::Display for LoadError {
             Self::TypeHashCollision { known, found } => {
                 write!(f, "function types {known} and {found} have the same hash")
             }
+            Self::Absent { what, option } => write!(
+                f,
+                "artifact needs {what}, which this build of the loader lacks; compile the module with {option}"
+            ),
             // The system's answer is the error's source.
+            #[cfg(feature = "std")]
             Self::Os { action, .. } => write!(f, "cannot {action}"),
+            #[cfg(not(feature = "std"))]
+            Self::OutOfMemory { action } => write!(f, "cannot {action}: out of memory"),
         }
     }
 }
@@ -83,6 +105,7 @@ impl fmt::Display for LoadError {
 impl core::error::Error for LoadError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
+            #[cfg(feature = "std")]
             Self::Os { source, .. } => Some(source),
             _ => None,
         }
@@ -94,8 +117,16 @@ impl LoadError {
         Self::Image { what: what.into() }
     }
 
-    pub(crate) fn os(action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+    /// What the platform refused.
+    #[cfg(feature = "std")]
+    pub(crate) fn os(action: &'static str) -> impl FnOnce(SysError) -> Self {
         move |source| Self::Os { action, source }
+    }
+
+    /// What the platform refused.
+    #[cfg(not(feature = "std"))]
+    pub(crate) fn os(action: &'static str) -> impl FnOnce(SysError) -> Self {
+        move |SysError| Self::OutOfMemory { action }
     }
 }
 

@@ -27,8 +27,10 @@ mod imp {
 
 #[cfg(not(feature = "std"))]
 mod imp {
+    use core::convert::Infallible;
+
     /// There is none.
-    pub(crate) enum Payload {}
+    pub(crate) struct Payload(Infallible);
 
     /// Calls `f`.
     pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
@@ -37,6 +39,6 @@ mod imp {
 
     /// Cannot be called.
     pub(crate) fn resume(payload: Payload) -> ! {
-        match payload {}
+        match payload.0 {}
     }
 }

@@ -2,7 +2,10 @@
 
 #[cfg(feature = "async")]
 mod asynchronous;
+#[cfg(not(feature = "std"))]
+mod heap_slot;
 mod imports;
+#[cfg(feature = "std")]
 mod slot;
 
 use alloc::sync::Arc;
@@ -15,7 +18,10 @@ use aotc_abi::vmctx::{
     VmCalleePrefix, VmFunctionImport, VmHostFunc, VmMemoryDefinition, VmTableDefinition,
 };
 
+#[cfg(not(feature = "std"))]
+pub(crate) use heap_slot::Slot;
 pub(crate) use imports::{Given, Item, check, unknown};
+#[cfg(feature = "std")]
 pub(crate) use slot::Slot;
 
 use crate::builtins;

@@ -1,7 +1,7 @@
 //! Whether an artifact fits the program, the processor and the kernel it is to run on.
 
 use aotc_abi::meta::ModuleData;
-use aotc_abi::target::{Arch, CPU_FEATURES, CpuFeatures, Os, Target};
+use aotc_abi::target::{Arch, CPU_FEATURES, CpuFeatures, Os, Target, TrapStyle};
 
 use crate::error::LoadError;
 use crate::prelude::*;
@@ -9,17 +9,18 @@ use crate::sys;
 
 /// What this program runs on; `None` where no artifact can run.
 fn host() -> Option<Target> {
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => Arch::X86_64,
-        "aarch64" => Arch::Aarch64,
-        "riscv64" => Arch::Riscv64,
-        _ => return None,
+    let arch = match () {
+        () if cfg!(target_arch = "x86_64") => Arch::X86_64,
+        () if cfg!(target_arch = "aarch64") => Arch::Aarch64,
+        () if cfg!(target_arch = "riscv64") => Arch::Riscv64,
+        () => return None,
     };
-    let os = match std::env::consts::OS {
-        "linux" => Os::Linux,
-        "macos" => Os::MacOs,
-        "windows" => Os::Windows,
-        _ => return None,
+    let os = match () {
+        // Without an operating system, its object format and calling convention are what matters.
+        () if cfg!(any(target_os = "linux", target_os = "none")) => Os::Linux,
+        () if cfg!(target_os = "macos") => Os::MacOs,
+        () if cfg!(windows) => Os::Windows,
+        () => return None,
     };
     Some(Target { arch, os })
 }
@@ -40,6 +41,12 @@ pub(super) fn check(header: &ModuleData<'_>) -> Result<(), LoadError> {
         if missing != CpuFeatures::NONE {
             return Err(LoadError::CpuFeatures { missing: names(missing, host.arch) });
         }
+    }
+    if fixed.trap_style == TrapStyle::Signals as u32 && !sys::HAS_FAULTS {
+        return Err(LoadError::Absent {
+            what: "signals, by which its code traps",
+            option: "--traps explicit",
+        });
     }
     let (found_bytes, host_bytes) = (u64::from(fixed.page_bytes), sys::page_bytes());
     if found_bytes < host_bytes {
@@ -72,37 +79,9 @@ const GUARD_BYTES_MAX: u64 = 1 << 40;
 fn cpu_features() -> CpuFeatures {
     let mut features = CpuFeatures::NONE;
     for feature in &CPU_FEATURES {
-        if has(feature.name) {
+        if sys::has_cpu_feature(feature.name) {
             features = features.with(feature);
         }
     }
     features
-}
-
-#[cfg(target_arch = "x86_64")]
-fn has(name: &str) -> bool {
-    match name {
-        "sse3" => std::is_x86_feature_detected!("sse3"),
-        "ssse3" => std::is_x86_feature_detected!("ssse3"),
-        "sse4.1" => std::is_x86_feature_detected!("sse4.1"),
-        "sse4.2" => std::is_x86_feature_detected!("sse4.2"),
-        "popcnt" => std::is_x86_feature_detected!("popcnt"),
-        "avx" => std::is_x86_feature_detected!("avx"),
-        "avx2" => std::is_x86_feature_detected!("avx2"),
-        "fma" => std::is_x86_feature_detected!("fma"),
-        "bmi1" => std::is_x86_feature_detected!("bmi1"),
-        "bmi2" => std::is_x86_feature_detected!("bmi2"),
-        "lzcnt" => std::is_x86_feature_detected!("lzcnt"),
-        "avx512bitalg" => std::is_x86_feature_detected!("avx512bitalg"),
-        "avx512dq" => std::is_x86_feature_detected!("avx512dq"),
-        "avx512f" => std::is_x86_feature_detected!("avx512f"),
-        "avx512vbmi" => std::is_x86_feature_detected!("avx512vbmi"),
-        "avx512vl" => std::is_x86_feature_detected!("avx512vl"),
-        _ => false,
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn has(_name: &str) -> bool {
-    false
 }

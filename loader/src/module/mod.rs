@@ -9,39 +9,43 @@
 //!
 //! # Safety
 //!
-//! [`ModuleInner::data`] refers to bytes that [`Source`] keeps, for as long as the module lives. They are
+//! `ModuleInner::data` refers to bytes that [`Source`] keeps, for as long as the module lives. They are
 //! mapped private and read-only; that nobody changes the file meanwhile is the caller's promise, as with any shared
 //! library. Code runs only after every check.
 #![allow(unsafe_code, reason = "artifacts as memory")]
 
+#[cfg(feature = "std")]
+mod file;
 mod host;
+#[cfg(feature = "std")]
 mod image;
+#[cfg(feature = "dlopen")]
+mod library;
 mod plan;
+#[cfg(feature = "std")]
 pub(crate) mod registry;
 
-use crate::prelude::*;
-use crate::sync::{Mutex, OnceLock};
-use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use aotc_abi::meta::{
     CodeOrder, CodeRange, ExternKind, Header, MetaError, ModuleData, Record, Section, flags,
 };
-use aotc_abi::symbol::descriptor_symbol;
+#[cfg(feature = "std")]
 use aotc_abi::target::TrapStyle;
 
 pub(crate) use plan::{MemoryPlan, Plan, SlotPlan, TablePlan};
 
+#[cfg(feature = "std")]
+use file::Image;
+
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::instance::Slot;
-use crate::sys::{self, FileMapping};
+use crate::prelude::*;
+use crate::sync::{Mutex, OnceLock};
 use crate::types::{
     ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType,
 };
@@ -66,6 +70,7 @@ pub(crate) struct ModuleInner {
     types: Box<[FuncType]>,
     plan: Plan,
     /// The file that instances map their image from.
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "there are no files"))]
     image: OnceLock<Image>,
     /// Slots of dropped instances, reset.
     free: Mutex<Vec<Slot>>,
@@ -77,17 +82,24 @@ pub(crate) struct ModuleInner {
 #[allow(dead_code, reason = "released when dropped")]
 enum Source {
     /// A mapping of ours.
-    Mapped(FileMapping),
+    #[cfg(feature = "std")]
+    Mapped(crate::sys::FileMapping),
     /// The OS's linker.
+    #[cfg(feature = "dlopen")]
     Library(libloading::Library),
     /// The program.
     Linked,
 }
 
-/// An instance image in a file.
-pub(crate) struct Image {
-    file: OwnedFd,
-    offset: u64,
+/// An instance image in a file: there are no files.
+#[cfg(not(feature = "std"))]
+enum Image {}
+
+#[cfg(not(feature = "std"))]
+impl Image {
+    fn inside(self, _: &ModuleData<'_>) -> Option<Self> {
+        match self {}
+    }
 }
 
 /// Bytes and code that were found somewhere, not checked yet.
@@ -104,31 +116,6 @@ struct Found {
 const FREE_SLOTS_MAX: usize = 100;
 
 impl Module {
-    /// Maps the image at `path`. Nobody may change the file as long as the module lives.
-    ///
-    /// # Errors
-    /// [`LoadError`], with the path as context.
-    pub fn open(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
-        let path = path.as_ref();
-        let open = || {
-            let (file, bytes) = sys::open(path).map_err(LoadError::os("open the file"))?;
-            Self::map(engine, file, bytes)
-        };
-        open().with_context(|| format!("failed to load module from `{}`", path.display()))
-    }
-
-    /// Maps an image that is in memory, through a copy in a sealed file.
-    ///
-    /// # Errors
-    /// [`LoadError`].
-    pub fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Module> {
-        // Before anything is copied.
-        image::parse(&bytes)?;
-        let file =
-            sys::sealed_memory_file(bytes).map_err(LoadError::os("make a file in memory"))?;
-        Self::map(engine, file, bytes.len() as u64)
-    }
-
     /// Takes a module that is linked into the program: `descriptor` is the address of its
     /// `aotc_module_<name>` symbol.
     ///
@@ -144,69 +131,6 @@ impl Module {
         let text = linked_text(bytes)?;
         let order = CodeOrder::Linked;
         Self::check(engine, Found { source: Source::Linked, bytes, text, order, image: None })
-    }
-
-    /// Opens the image at `path` as a shared library.
-    ///
-    /// # Errors
-    /// [`LoadError`], or the OS linker's error, with the path as context.
-    ///
-    /// # Safety
-    /// The OS's linker runs what a library wants to be run, so the file must be trusted. Nobody
-    /// changes it as long as the module lives.
-    pub unsafe fn dlopen(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
-        let path = path.as_ref();
-        let open = || {
-            let (file, bytes) = sys::open(path).map_err(LoadError::os("open the file"))?;
-            let mapping = FileMapping::new(file.as_fd(), bytes)?;
-            // SAFETY: used before the mapping is dropped; nobody changes the file.
-            let contents = unsafe { mapping.contents() };
-            let layout = image::parse(&contents)?;
-            let code = layout.text.start as i64 - layout.data.start as i64
-                ..layout.text.end as i64 - layout.data.start as i64;
-            let order = CodeOrder::Sorted;
-            let data = ModuleData::parse(&contents[layout.data_range()], code, order)
-                .map_err(LoadError::from)?;
-            let symbol = descriptor_symbol(data.str(data.header().fixed.name));
-            // A bare file name would be searched for in the library path.
-            let absolute = std::fs::canonicalize(path).map_err(LoadError::os("find the file"))?;
-            // SAFETY: the caller's promise; the symbol's value is only used as an address.
-            let (library, descriptor) = unsafe {
-                let library = libloading::Library::new(absolute)?;
-                let descriptor = library.get::<*const u8>(symbol.as_bytes())?.try_as_raw_ptr();
-                (library, descriptor)
-            };
-            let descriptor = descriptor.ok_or_else(|| anyhow!("symbol `{symbol}` is null"))?;
-            // SAFETY: the symbol that this file defines.
-            let bytes = unsafe { linked_data(descriptor.cast()) }?;
-            let base = (descriptor as u64).wrapping_sub(layout.data.start);
-            let text = base + layout.text.start..base + layout.text.end;
-            let source = Source::Library(library);
-            Self::check(engine, Found { source, bytes, text, order, image: None })
-        };
-        open().with_context(|| format!("failed to load module from `{}`", path.display()))
-    }
-
-    fn map(engine: &Engine, file: OwnedFd, bytes: u64) -> Result<Module> {
-        if bytes == 0 {
-            return Err(LoadError::image("the file is empty").into());
-        }
-        // What is looked at is read, so that code is mapped over pages that were not touched, and nothing needs to be
-        // mapped behind it. A small module is read as a whole: the kernel copies it faster than it serves the page
-        // faults of looking at the mapping.
-        let input = FileInput::new(file.as_fd(), bytes)?;
-        let layout = image::parse(&input)?;
-        let head = input.head;
-        let mapping = map_layout(file.as_fd(), &layout)?;
-        // SAFETY: the module keeps the mapping as long as the contents; nobody changes the file.
-        let contents: &'static [u8] = unsafe { mapping.contents() };
-        let data = &contents[layout.data_range()];
-        let text = mapping.base() + layout.text.start..mapping.base() + layout.text.end;
-        let image = Some(Image { file, offset: layout.data.start });
-        let order = CodeOrder::Sorted;
-        let source = Source::Mapped(mapping);
-        let copy = head.get(layout.data_range());
-        Self::check_copy(engine, Found { source, bytes: data, text, order, image }, copy)
     }
 
     fn check(engine: &Engine, found: Found) -> Result<Module> {
@@ -231,8 +155,9 @@ impl Module {
         check_reachable(&data, &plan).map_err(LoadError::from)?;
         // Nobody changes the file, so the mapping has the same bytes.
         let data = data.moved_to(bytes);
+        #[cfg(feature = "std")]
         if data.trap_style() == TrapStyle::Signals {
-            sys::install_handlers();
+            crate::sys::install_handlers();
         }
         let image = image.and_then(|image| image.inside(&data));
         let inner = Arc::new(ModuleInner {
@@ -247,6 +172,7 @@ impl Module {
             free: Mutex::new(Vec::new()),
             source,
         });
+        #[cfg(feature = "std")]
         registry::register(&inner);
         Ok(Module { inner })
     }
@@ -363,83 +289,11 @@ impl Module {
             free.push(slot);
         }
     }
-
-    /// The file to map an instance's image from, and the image's offset in it.
-    pub(crate) fn image_file(&self) -> Result<(BorrowedFd<'_>, u64)> {
-        let image = match self.inner.image.get() {
-            Some(image) => image,
-            None => {
-                let file = sys::sealed_memory_file(self.inner.data.image())
-                    .map_err(LoadError::os("make a file in memory"))?;
-                self.inner.image.get_or_init(|| Image { file, offset: 0 })
-            }
-        };
-        Ok((image.file.as_fd(), image.offset))
-    }
-}
-
-/// Largest file that is read as a whole, in bytes.
-const WHOLE_BYTES_MAX: u64 = 64 << 10;
-
-/// A file to look into, of which only the first bytes were read.
-struct FileInput<'a> {
-    file: BorrowedFd<'a>,
-    bytes: u64,
-    /// The first bytes: all, if there are no more than [`WHOLE_BYTES_MAX`].
-    head: Vec<u8>,
-}
-
-impl<'a> FileInput<'a> {
-    fn new(file: BorrowedFd<'a>, bytes: u64) -> Result<Self> {
-        let head_bytes = if bytes <= WHOLE_BYTES_MAX { bytes as usize } else { image::HEAD_BYTES };
-        let mut head = vec![0; head_bytes];
-        let read = sys::read_at(file, 0, &mut head).map_err(LoadError::os("read the file"))?;
-        head.truncate(read);
-        Ok(Self { file, bytes, head })
-    }
-}
-
-impl image::Input for FileInput<'_> {
-    fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    fn head(&self) -> &[u8] {
-        &self.head
-    }
-
-    fn read(&self, range: &Range<u64>) -> io::Result<Cow<'_, [u8]>> {
-        if let Some(bytes) = self.head.get(range.start as usize..range.end as usize) {
-            return Ok(Cow::Borrowed(bytes));
-        }
-        let mut bytes = vec![0; (range.end - range.start) as usize];
-        match sys::read_at(self.file, range.start, &mut bytes)? {
-            all if all == bytes.len() => Ok(Cow::Owned(bytes)),
-            _ => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
-    }
-}
-
-impl Image {
-    /// The instance image in a file that has the module data at `self.offset`; `None` if it is not on a
-    /// page boundary of the host.
-    fn inside(self, data: &ModuleData<'_>) -> Option<Self> {
-        let offset = self.offset + data.header().fixed.image_offset;
-        offset.is_multiple_of(sys::page_bytes()).then_some(Self { offset, ..self })
-    }
 }
 
 impl ModuleInner {
     pub(crate) fn code_base(&self) -> u64 {
         self.data.bytes().as_ptr() as u64
-    }
-
-    pub(crate) fn text(&self) -> Range<u64> {
-        self.text.clone()
-    }
-
-    pub(crate) fn data(&self) -> &ModuleData<'static> {
-        &self.data
     }
 
     /// Sorts the pieces of code by address, unless they are.
@@ -491,25 +345,11 @@ impl ModuleInner {
     }
 }
 
+#[cfg(feature = "std")]
 impl Drop for ModuleInner {
     fn drop(&mut self) {
         registry::unregister(self);
     }
-}
-
-/// Maps a file up to the end of its data and code.
-fn map_layout(file: BorrowedFd<'_>, layout: &image::Layout) -> Result<FileMapping> {
-    // Two neighbours are made faster than one mapping is split.
-    let data_is_before = (1..=layout.text.start).contains(&layout.data.end);
-    if data_is_before
-        && !layout.text.is_empty()
-        && let Some(mapping) = FileMapping::before_code(file, layout.text.clone())?
-    {
-        return Ok(mapping);
-    }
-    let mapping = FileMapping::new(file, layout.data.end.max(layout.text.end))?;
-    mapping.map_code(file, layout.text.start, layout.text.end - layout.text.start)?;
-    Ok(mapping)
 }
 
 /// Checks that whatever others can reach has what is needed to reach it.

@@ -70,7 +70,7 @@ pub(crate) fn find_trap(pc: u64) -> Option<Site> {
             candidates.take_while(|entry| pc < entry.ends_by).find_map(|entry| {
                 let module = &*entry.module;
                 let (range, offset) = module.find_code(pc)?;
-                Some(Site { kind: module.data().trap_at(&range, offset), offset })
+                Some(Site { kind: module.data.trap_at(&range, offset), offset })
             })
         })
     };
@@ -85,7 +85,7 @@ fn update(change: impl FnOnce(&mut Vec<Entry>)) {
     let mut entries = unsafe { old.as_ref() }.cloned().unwrap_or_default().entries;
     change(&mut entries);
     // SAFETY: the file's contract: registered modules are alive.
-    let text = |entry: &Entry| unsafe { (*entry.module).text() };
+    let text = |entry: &Entry| unsafe { (*entry.module).text.clone() };
     entries.sort_by_key(|entry| text(entry).start);
     let mut ends_by = 0;
     for entry in &mut entries {

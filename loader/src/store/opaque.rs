@@ -27,7 +27,7 @@ use crate::engine::Engine;
 use crate::extern_::Extern;
 use crate::func::{Func, HostFunc, RawFunc, host_record};
 use crate::instance::{Item, Slot};
-use crate::memory::{Memory, RESERVED_BYTES};
+use crate::memory::Memory;
 use crate::module::Module;
 use crate::prelude::*;
 use crate::sys::{self, ExactMapping, Reservation};
@@ -57,6 +57,9 @@ pub struct StoreOpaque {
     pub(crate) fiber: Cell<usize>,
     /// What stands in the way of plain synchronous calls.
     pub(crate) gate: CallGate,
+    /// The calls that are being made.
+    #[cfg(not(feature = "std"))]
+    pub(crate) youngest: sys::thread::Youngest,
     pub(crate) id: StoreId,
     pub(crate) engine: Engine,
     /// Why wasm is being left, between the recording and the return from the entry trampoline.
@@ -185,6 +188,8 @@ impl StoreOpaque {
             vm: UnsafeCell::new(vm),
             fiber: Cell::new(0),
             gate: CallGate::default(),
+            #[cfg(not(feature = "std"))]
+            youngest: sys::thread::Youngest::default(),
             id: StoreId::next(),
             engine: engine.clone(),
             raised: None,
@@ -406,6 +411,7 @@ impl StoreOpaque {
     /// # Safety
     /// 1. `vm` is the address of a live store's [`VmStoreCtx`].
     /// 2. Compiled code runs in it on this thread, so that nobody changes the store meanwhile.
+    #[cfg(feature = "std")]
     pub(crate) unsafe fn is_behind_memory(vm: *const VmStoreCtx, address: u64) -> bool {
         // A processor may name any byte of an access that begins before the end.
         const ACCESS_BYTES_MAX: u64 = 64;
@@ -416,7 +422,7 @@ impl StoreOpaque {
             memory.addresses.guard_bytes().is_some_and(|guard_bytes| {
                 let end = base + length_bytes;
                 (end.saturating_sub(ACCESS_BYTES_MAX).max(base)
-                    ..base + RESERVED_BYTES + guard_bytes)
+                    ..base + crate::memory::RESERVED_BYTES + guard_bytes)
                     .contains(&address)
             })
         })

@@ -2,29 +2,70 @@
 //!
 //! | file | what it gives |
 //! |---|---|
+//! | `raise.rs` | leaving wasm |
+//! | `frames.rs` | the frames of compiled code |
+//!
+//! With the feature `std`, Linux:
+//!
+//! | file | what it gives |
+//! |---|---|
 //! | `mapping.rs` | reserved addresses, files mapped, pages given and taken back |
+//! | `cpu.rs` | features of the processor |
 //! | `dirty.rs` | which pages were written |
 //! | `file.rs` | opening files, sealed files in memory |
 //! | `thread.rs` | per thread: activations of wasm, stack limit, alternate stack, recorded frames |
 //! | `signals.rs` | faults of compiled code become traps |
 //! | `stack.rs` | stacks for fibers |
-//! | `arch/*.rs` | per processor: raise, registers of an interrupted thread |
+//! | `arch/*.rs` | registers of an interrupted thread |
+//!
+//! Without it, no operating system: `stub/*.rs`.
 
+mod frames;
+mod raise;
+
+pub(crate) use raise::raise_address;
+
+#[cfg(feature = "std")]
 mod arch;
+#[cfg(feature = "std")]
+mod cpu;
+#[cfg(feature = "std")]
 mod dirty;
+#[cfg(feature = "std")]
 mod file;
+#[cfg(feature = "std")]
 mod mapping;
+#[cfg(feature = "std")]
 mod signals;
 #[cfg(feature = "async")]
 mod stack;
+#[cfg(feature = "std")]
 pub(crate) mod thread;
 
-pub(crate) use arch::raise_address;
-pub(crate) use dirty::{RUNS_MAX, Run, dirty_runs};
-pub(crate) use file::{open, read_at, sealed_memory_file};
-pub(crate) use mapping::{Access, ExactMapping, FileMapping, Reservation, page_bytes};
-pub(crate) use signals::install_handlers;
+#[cfg(feature = "std")]
+pub(crate) use self::{
+    cpu::has as has_cpu_feature,
+    dirty::{RUNS_MAX, Run, dirty_runs},
+    file::{open, read_at, sealed_memory_file},
+    mapping::{Access, ExactMapping, FileMapping, Reservation, page_bytes},
+    signals::install_handlers,
+};
 #[cfg(feature = "async")]
 pub(crate) use stack::{FiberStack, STACK_BYTES_MIN, StackPool, StackSettings};
 #[cfg(feature = "async")]
 pub use stack::{StackCreator, StackMemory};
+#[cfg(feature = "std")]
+pub(crate) use std::io::Error as SysError;
+
+#[cfg(any(test, not(feature = "std")))]
+mod stub;
+
+#[cfg(not(feature = "std"))]
+pub(crate) use self::stub::{
+    cpu::has as has_cpu_feature,
+    memory::{Access, ExactMapping, Reservation, SysError, page_bytes},
+    thread,
+};
+
+/// Whether faults become traps, and addresses can be reserved.
+pub(crate) const HAS_FAULTS: bool = cfg!(feature = "std");

@@ -17,14 +17,13 @@ use core::ptr;
 use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::VmStoreCtx;
 
+use super::frames::{self, FRAMES_MAX};
 use super::mapping::page_bytes;
 
 /// Stack that must be left for the host when wasm calls it, in bytes.
 pub(super) const HOST_STACK_BYTES: u64 = 128 << 10;
 /// Size of the stack for signal handlers, in bytes.
 const SIGNAL_STACK_BYTES: usize = 64 << 10;
-/// Most frames that are recorded: the youngest. Others are counted.
-const FRAMES_MAX: usize = 64;
 
 struct Thread {
     activation: Cell<*const Activation>,
@@ -258,8 +257,14 @@ pub(super) unsafe fn record_frames_at(pc: u64, fp: u64, return_address: Option<u
     });
 }
 
-/// Records the frames of the store at `vm`, from its last exit on. None if it has no activation.
-pub(crate) fn record_frames_at_exit(vm: *mut VmStoreCtx) {
+/// Records the frames of the store at `vm`, from its last exit on, and gives them to `f`, as [`with_frames`] does. None if it
+/// has no activation.
+pub(crate) fn with_frames_at_exit<R>(vm: *mut VmStoreCtx, f: impl FnOnce(&[u64], usize) -> R) -> R {
+    record_frames_at_exit(vm);
+    with_frames(f)
+}
+
+fn record_frames_at_exit(vm: *mut VmStoreCtx) {
     THREAD.with(|thread| {
         thread.clear_frames();
         let activation = of_store(thread.activation.get(), vm);
@@ -325,7 +330,7 @@ unsafe fn record_activations(thread: &Thread, activation: *const Activation, pc:
         let mut entry_fp = (*(*activation).vm).entry_fp;
         let (mut pc, mut fp) = (pc, fp);
         loop {
-            walk(thread, pc, fp, entry_fp);
+            frames::walk(pc, fp, entry_fp, |pc| thread.record_frame(pc));
             let Activation { previous, vm, thread: _, nested, saved } = &*activation;
             activation = of_store(previous.get(), *vm);
             if activation.is_null() || !nested {
@@ -339,31 +344,6 @@ unsafe fn record_activations(thread: &Thread, activation: *const Activation, pc:
             pc = saved.exit_pc;
             fp = (saved.exit_fp as *const u64).read();
         }
-    }
-}
-
-/// Records the frame at `pc` and its callers up to the entry trampoline's.
-///
-/// ```text
-///   fp + 8 (one word)   return address, in the caller
-///   fp                  the caller's frame pointer
-/// ```
-///
-/// # Safety
-/// `fp` is a frame pointer of compiled code whose entry trampoline's is `entry_fp`.
-unsafe fn walk(thread: &Thread, mut pc: u64, mut fp: u64, entry_fp: u64) {
-    loop {
-        thread.record_frame(pc);
-        if fp >= entry_fp || !fp.is_multiple_of(8) {
-            return;
-        }
-        // SAFETY: a frame between the innermost and the entry's, on the stack.
-        let (caller_fp, return_address) =
-            unsafe { ((fp as *const u64).read(), (fp as *const u64).add(1).read()) };
-        if caller_fp >= entry_fp || caller_fp <= fp {
-            return;
-        }
-        (pc, fp) = (return_address, caller_fp);
     }
 }
 

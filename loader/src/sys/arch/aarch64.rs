@@ -3,30 +3,9 @@
 //! # Safety
 //!
 //! As in `x86_64.rs`.
-#![allow(unsafe_code, reason = "assembly, and signal contexts")]
-
-use core::arch::naked_asm;
-
-use aotc_abi::vmctx::{VmStoreCtx, store};
+#![allow(unsafe_code, reason = "signal contexts")]
 
 use super::Registers;
-
-/// Resumes at the handler of the innermost entry, with both payload registers 0.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn raise(store: *mut VmStoreCtx) -> ! {
-    naked_asm!(
-        "ldr x9, [x0, {handler}]",
-        "ldr x10, [x0, {sp}]",
-        "ldr x29, [x0, {fp}]",
-        "mov sp, x10",
-        "mov x0, #0",
-        "mov x1, #0",
-        "br x9",
-        handler = const store::ENTRY_HANDLER.offset,
-        sp = const store::ENTRY_SP.offset,
-        fp = const store::ENTRY_FP.offset,
-    )
-}
 
 /// The interrupted thread's registers.
 ///

@@ -1,6 +1,6 @@
-//! What differs between processors: leaving wasm, and the registers of an interrupted thread.
+//! The registers of an interrupted thread.
 //!
-//! Each file defines `raise`, [`Registers`]' two functions and what is known in a prologue for its processor.
+//! Each file defines [`Registers`]' two functions and what is known in a prologue for its processor.
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
@@ -27,9 +27,4 @@ pub(super) struct Registers {
     pub(super) sp: u64,
     /// Frame pointer.
     pub(super) fp: u64,
-}
-
-/// Address of `extern "C" fn raise(store: *mut VmStoreCtx) -> !`: resumes at the handler of the innermost entry.
-pub(crate) fn raise_address() -> u64 {
-    current::raise as *const () as u64
 }

@@ -3,11 +3,7 @@
 //! # Safety
 //!
 //! As in `x86_64.rs`.
-#![allow(unsafe_code, reason = "assembly, and signal contexts")]
-
-use core::arch::naked_asm;
-
-use aotc_abi::vmctx::{VmStoreCtx, store};
+#![allow(unsafe_code, reason = "signal contexts")]
 
 use super::Registers;
 
@@ -18,22 +14,6 @@ const SP: usize = 2;
 const S0: usize = 8;
 const A0: usize = 10;
 const A1: usize = 11;
-
-/// Resumes at the handler of the innermost entry, with both payload registers 0.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn raise(store: *mut VmStoreCtx) -> ! {
-    naked_asm!(
-        "ld t0, {handler}(a0)",
-        "ld sp, {sp}(a0)",
-        "ld s0, {fp}(a0)",
-        "li a0, 0",
-        "li a1, 0",
-        "jr t0",
-        handler = const store::ENTRY_HANDLER.offset,
-        sp = const store::ENTRY_SP.offset,
-        fp = const store::ENTRY_FP.offset,
-    )
-}
 
 /// The interrupted thread's registers.
 ///

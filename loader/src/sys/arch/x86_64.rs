@@ -2,32 +2,10 @@
 //!
 //! # Safety
 //!
-//! [`raise`] is only called by trampolines of compiled code, when an entry is active: then the entry fields of
-//! the store lead to a frame that is still on the stack. [`registers`] and [`resume_at`] are called with the
-//! context that the kernel gave to a signal handler.
-#![allow(unsafe_code, reason = "assembly, and signal contexts")]
-
-use core::arch::naked_asm;
-
-use aotc_abi::vmctx::{VmStoreCtx, store};
+//! [`registers`] and [`resume_at`] are called with the context that the kernel gave to a signal handler.
+#![allow(unsafe_code, reason = "signal contexts")]
 
 use super::Registers;
-
-/// Resumes at the handler of the innermost entry, with both payload registers 0.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn raise(store: *mut VmStoreCtx) -> ! {
-    naked_asm!(
-        "mov rcx, [rdi + {handler}]",
-        "mov rsp, [rdi + {sp}]",
-        "mov rbp, [rdi + {fp}]",
-        "xor eax, eax",
-        "xor edx, edx",
-        "jmp rcx",
-        handler = const store::ENTRY_HANDLER.offset,
-        sp = const store::ENTRY_SP.offset,
-        fp = const store::ENTRY_FP.offset,
-    )
-}
 
 /// The interrupted thread's registers.
 ///

@@ -1,0 +1,34 @@
+//! The frames of compiled code.
+//!
+//! # Safety
+//!
+//! Frames are walked between a frame pointer of compiled code and that of the entry trampoline, and only upwards.
+#![allow(unsafe_code, reason = "frame pointers")]
+
+/// Most frames that are recorded: the youngest. Others are counted.
+pub(super) const FRAMES_MAX: usize = 64;
+
+/// Gives `record` the frame at `pc` and its callers up to the entry trampoline's.
+///
+/// ```text
+///   fp + 8 (one word)   return address, in the caller
+///   fp                  the caller's frame pointer
+/// ```
+///
+/// # Safety
+/// `fp` is a frame pointer of compiled code whose entry trampoline's is `entry_fp`.
+pub(super) unsafe fn walk(mut pc: u64, mut fp: u64, entry_fp: u64, mut record: impl FnMut(u64)) {
+    loop {
+        record(pc);
+        if fp >= entry_fp || !fp.is_multiple_of(8) {
+            return;
+        }
+        // SAFETY: a frame between the innermost and the entry's, on the stack.
+        let (caller_fp, return_address) =
+            unsafe { ((fp as *const u64).read(), (fp as *const u64).add(1).read()) };
+        if caller_fp >= entry_fp || caller_fp <= fp {
+            return;
+        }
+        (pc, fp) = (return_address, caller_fp);
+    }
+}

@@ -1,0 +1,14 @@
+//! A platform without an operating system: memory comes from the global allocator, nothing faults, nothing is known of
+//! threads. Memory checkers see every allocation and its bounds.
+//!
+//! | file | what it gives |
+//! |---|---|
+//! | `memory.rs` | exact mappings; reservations cannot be had |
+//! | `thread.rs` | activations, linked through their stores; the stack limit that the embedder set |
+//! | `cpu.rs` | the processor's features, asked of the processor |
+
+pub(crate) mod cpu;
+#[cfg(not(feature = "std"))]
+pub(crate) mod memory;
+#[cfg(not(feature = "std"))]
+pub(crate) mod thread;

@@ -1,0 +1,116 @@
+//! Activations of compiled code, linked through their stores: nothing is known of threads.
+//!
+//! # Safety
+//!
+//! The address of a store's [`VmStoreCtx`] is that of the store. An [`Activation`] stays in its place on the stack from `enter`
+//! to `leave`, and those of a store nest; whoever enters has the store's mutable borrow.
+#![allow(unsafe_code, reason = "stacks and frame pointers")]
+
+use core::cell::Cell;
+use core::ptr;
+
+use aotc_abi::trap::TrapKind;
+use aotc_abi::vmctx::VmStoreCtx;
+
+use crate::store::StoreOpaque;
+use crate::sys::frames::{self, FRAMES_MAX};
+
+/// A store's youngest activation; null if there is none.
+#[derive(Debug)]
+pub(crate) struct Youngest(Cell<*const Activation>);
+
+// SAFETY: an activation is on the stack of the thread that has the store's mutable borrow; there is none when the store
+// goes to another thread.
+unsafe impl Send for Youngest {}
+
+impl Default for Youngest {
+    fn default() -> Self {
+        Self(Cell::new(ptr::null()))
+    }
+}
+
+/// An entry into compiled code, on the stack of its thread.
+pub(crate) struct Activation {
+    /// The one before it in the same store.
+    previous: *const Activation,
+    vm: *mut VmStoreCtx,
+    /// The store's fields as they were before.
+    saved: VmStoreCtx,
+}
+
+impl Activation {
+    /// An activation of the store at `vm`, not entered yet.
+    #[inline]
+    pub(crate) fn new(vm: *mut VmStoreCtx) -> Self {
+        // SAFETY: the caller has the store.
+        Self { previous: ptr::null(), vm, saved: unsafe { vm.read() } }
+    }
+
+    /// Makes this the store's youngest activation.
+    ///
+    /// # Safety
+    /// It is not moved until [`Activation::leave`], which is called before anything else is left.
+    #[inline]
+    pub(crate) unsafe fn enter(&mut self) {
+        let store = self.vm.cast_const().cast::<StoreOpaque>();
+        // SAFETY: the file's contract.
+        let (youngest, config) = unsafe { (&(*store).youngest.0, (*store).engine.config()) };
+        self.previous = youngest.replace(self);
+        if self.previous.is_null() {
+            let here = ptr::from_ref(self) as u64;
+            let limit = here.saturating_sub(config.max_wasm_stack.0 as u64);
+            // SAFETY: the caller has the store.
+            unsafe { (*self.vm).stack_limit = limit };
+        }
+    }
+
+    /// Makes the activation before this one the youngest again.
+    #[inline]
+    pub(crate) fn leave(&mut self) {
+        // SAFETY: the file's contract.
+        unsafe { (*self.vm.cast_const().cast::<StoreOpaque>()).youngest.0.set(self.previous) };
+        // SAFETY: the store is borrowed by the caller.
+        let vm = unsafe { &mut *self.vm };
+        vm.entry_sp = self.saved.entry_sp;
+        vm.entry_fp = self.saved.entry_fp;
+        vm.entry_handler = self.saved.entry_handler;
+        vm.exit_fp = self.saved.exit_fp;
+        vm.exit_pc = self.saved.exit_pc;
+    }
+}
+
+/// The trap that a signal handler recorded: none.
+pub(crate) fn take_trap() -> Option<TrapKind> {
+    None
+}
+
+/// Calls `f` with what a signal handler recorded: nothing.
+pub(crate) fn with_frames<R>(f: impl FnOnce(&[u64], usize) -> R) -> R {
+    f(&[], 0)
+}
+
+/// Calls `f` with the program counters of the frames of the store at `vm`, from its last exit on, innermost first, and the
+/// number of older frames that were left out. None if it has no activation.
+pub(crate) fn with_frames_at_exit<R>(vm: *mut VmStoreCtx, f: impl FnOnce(&[u64], usize) -> R) -> R {
+    let (mut pcs, mut count) = ([0; FRAMES_MAX], 0);
+    let mut record = |pc| {
+        if let Some(slot) = pcs.get_mut(count) {
+            *slot = pc;
+        }
+        count += 1;
+    };
+    // SAFETY: the store is borrowed by the caller; its activations are on the stack, and have been left through exit
+    // trampolines, since the host is running. What each saved are the store's fields for the one before it.
+    unsafe {
+        let mut activation = (*vm.cast_const().cast::<StoreOpaque>()).youngest.0.get();
+        let mut fields = vm.read();
+        while !activation.is_null() && fields.exit_fp != 0 {
+            let fp = (fields.exit_fp as *const u64).read();
+            frames::walk(fields.exit_pc, fp, fields.entry_fp, &mut record);
+            fields = (*activation).saved;
+            activation = (*activation).previous;
+        }
+    }
+    let recorded = count.min(FRAMES_MAX);
+    f(&pcs[..recorded], count - recorded)
+}
