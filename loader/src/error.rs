@@ -6,7 +6,7 @@ use aotc_abi::meta::MetaError;
 
 use crate::prelude::*;
 use crate::sys::SysError;
-use crate::types::{ExternType, FuncType};
+use crate::types::{ExternType, FuncType, GlobalType, Mutability};
 
 /// Why an artifact cannot be used. The texts say what differs and what to do.
 #[derive(Debug)]
@@ -136,19 +136,96 @@ impl From<MetaError> for LoadError {
     }
 }
 
-/// Why a module cannot be instantiated with these imports.
+/// Nothing is defined under the names of an import. The text tells of names that may have been meant.
+#[derive(Clone, Debug)]
+pub struct UnknownImportError {
+    pub(crate) module: String,
+    pub(crate) name: String,
+    pub(crate) ty: ExternType,
+    pub(crate) hint: Hint,
+}
+
+/// What there is in place of what was looked for.
+#[derive(Clone, Debug)]
+pub(crate) enum Hint {
+    /// Pairs of names that may have been meant, the likeliest first; at least one.
+    Near(Vec<(String, String)>),
+    /// The module name is right; these are some of the names in it.
+    Module {
+        /// Some.
+        names: Vec<String>,
+        /// How many more there are.
+        more: usize,
+    },
+    /// The module name is not known; these are some that are.
+    NoModule {
+        /// Some.
+        modules: Vec<String>,
+        /// How many more there are.
+        more: usize,
+    },
+}
+
+impl UnknownImportError {
+    /// The import's first name.
+    pub fn module(&self) -> &str {
+        &self.module
+    }
+
+    /// The import's second name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the module expects.
+    pub fn ty(&self) -> ExternType {
+        self.ty.clone()
+    }
+
+    /// Defined pairs of names that may have been meant, the likeliest first.
+    pub fn similar(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        let pairs = match &self.hint {
+            Hint::Near(pairs) => &pairs[..],
+            Hint::Module { .. } | Hint::NoModule { .. } => &[],
+        };
+        pairs.iter().map(|(module, name)| (&**module, &**name))
+    }
+}
+
+impl fmt::Display for UnknownImportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { module, name, .. } = self;
+        write!(f, "unknown import: `{module}::{name}` has not been defined")?;
+        let listed = |names: &[String], more: usize| {
+            let mut list = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>();
+            list.extend((more > 0).then(|| format!("{more} more")));
+            list.join(", ")
+        };
+        match &self.hint {
+            Hint::Near(pairs) => {
+                let pairs = pairs.iter().map(|(module, name)| format!("`{module}::{name}`"));
+                write!(f, "; did you mean {}?", pairs.collect::<Vec<_>>().join(" or "))
+            }
+            Hint::Module { names, more } => {
+                write!(f, "; module `{module}` has: {}", listed(names, *more))
+            }
+            Hint::NoModule { modules, .. } if modules.is_empty() => {
+                f.write_str("; nothing is defined")
+            }
+            Hint::NoModule { modules, more } => {
+                write!(f, "; there is no module `{module}`, but these: {}", listed(modules, *more))
+            }
+        }
+    }
+}
+
+impl core::error::Error for UnknownImportError {}
+
+/// Why a module cannot be instantiated with these imports. What is not defined at all is an
+/// [`UnknownImportError`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LinkError {
-    /// Nothing is defined under the import's names.
-    UnknownImport {
-        /// First name.
-        module: String,
-        /// Second name.
-        name: String,
-        /// What the module expects.
-        expected: ExternType,
-    },
     /// What is defined has another type. The error's source says how it differs.
     IncompatibleImport {
         /// First name.
@@ -174,16 +251,18 @@ pub enum LinkError {
     },
     /// Module and store belong to different engines.
     OtherEngine,
-    /// An import belongs to another store.
-    OtherStore,
+    /// What is given to an import belongs to another store.
+    OtherStore {
+        /// First name.
+        module: String,
+        /// Second name.
+        name: String,
+    },
 }
 
 impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownImport { module, name, .. } => {
-                write!(f, "unknown import: `{module}::{name}` has not been defined")
-            }
             Self::IncompatibleImport { module, name, .. } => {
                 write!(f, "incompatible import type for `{module}::{name}`")
             }
@@ -193,8 +272,13 @@ impl fmt::Display for LinkError {
             Self::DuplicateDefinition { module, name } => {
                 write!(f, "import of `{module}::{name}` defined twice")
             }
-            Self::OtherEngine => f.write_str("module and store belong to different engines"),
-            Self::OtherStore => f.write_str("an import belongs to another store"),
+            Self::OtherEngine => f.write_str(
+                "cross-engine instantiation is not supported: module and store, or linker, belong to different engines",
+            ),
+            Self::OtherStore { module, name } => write!(
+                f,
+                "cross-store instantiation is not supported: what is given to `{module}::{name}` belongs to another store"
+            ),
         }
     }
 }
@@ -231,17 +315,7 @@ pub enum TypeMismatch {
 impl fmt::Display for TypeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Type { expected, found } if expected.kind() != found.kind() => {
-                write!(
-                    f,
-                    "expected {} `{expected}`, found {} `{found}`",
-                    expected.kind(),
-                    found.kind()
-                )
-            }
-            Self::Type { expected, found } => {
-                write!(f, "expected type `{expected}`, found type `{found}`")
-            }
+            Self::Type { expected, found } => describe(expected, found, f),
             Self::MemoryNotReserved { expected_guard_bytes, found_guard_bytes } => {
                 write!(
                     f,
@@ -258,3 +332,71 @@ impl fmt::Display for TypeMismatch {
 }
 
 impl core::error::Error for TypeMismatch {}
+
+/// Says how two types differ.
+fn describe(expected: &ExternType, found: &ExternType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let content = |kind, expected: &dyn fmt::Display, found: &dyn fmt::Display| {
+        format!(
+            "{kind} types incompatible: expected {kind} of type `{expected}`, found {kind} of type `{found}`"
+        )
+    };
+    let limits = |kind, expected: (u64, Option<u64>), found: (u64, Option<u64>)| {
+        format!(
+            "{kind} types incompatible: expected {kind} limits ({}), found {kind} limits ({})",
+            Limits(expected),
+            Limits(found)
+        )
+    };
+    let text = match (expected, found) {
+        (ExternType::Func(expected), ExternType::Func(found)) => {
+            format!("types incompatible: expected type `{expected}`, found type `{found}`")
+        }
+        (ExternType::Global(expected), ExternType::Global(found)) => {
+            if expected.content() != found.content() {
+                content("global", expected.content(), found.content())
+            } else {
+                let word = |ty: &GlobalType| match ty.mutability() {
+                    Mutability::Const => "immutable",
+                    Mutability::Var => "mutable",
+                };
+                format!(
+                    "global types incompatible: expected {} global, found {} global",
+                    word(expected),
+                    word(found)
+                )
+            }
+        }
+        (ExternType::Table(expected), ExternType::Table(found)) => {
+            if expected.element() != found.element() {
+                content("table", expected.element(), found.element())
+            } else {
+                limits(
+                    "table",
+                    (expected.minimum(), expected.maximum()),
+                    (found.minimum(), found.maximum()),
+                )
+            }
+        }
+        (ExternType::Memory(expected), ExternType::Memory(found)) => limits(
+            "memory",
+            (expected.minimum(), expected.maximum()),
+            (found.minimum(), found.maximum()),
+        ),
+        (expected, found) => {
+            format!("expected {} `{expected}`, found {} `{found}`", expected.kind(), found.kind())
+        }
+    };
+    f.write_str(&text)
+}
+
+/// Minimum and maximum of a table or memory; the minimum of what was found is its current size.
+struct Limits((u64, Option<u64>));
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            (min, Some(max)) => write!(f, "min: {min}, max: {max}"),
+            (min, None) => write!(f, "min: {min}, max: none"),
+        }
+    }
+}

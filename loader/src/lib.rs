@@ -57,6 +57,7 @@ mod linker;
 mod memory;
 mod module;
 mod prelude;
+mod similar;
 mod store;
 mod sync;
 mod sys;
@@ -70,7 +71,7 @@ mod vmctx;
 pub use backtrace::{FrameInfo, WasmBacktrace};
 pub use config::Config;
 pub use engine::Engine;
-pub use error::{LinkError, LoadError, TypeMismatch};
+pub use error::{LinkError, LoadError, TypeMismatch, UnknownImportError};
 pub use extern_::{Export, Extern};
 #[cfg(feature = "async")]
 pub use func::WasmTyList;
@@ -86,7 +87,7 @@ pub use sys::{StackCreator, StackMemory};
 pub use table::Table;
 pub use trap::Trap;
 pub use types::{
-    ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType, Mutability,
-    RefType, TableType, ValType,
+    ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType,
+    MemoryTypeBuilder, Mutability, RefType, TableType, ValType,
 };
 pub use value::{ExternRef, Ref, V128, Val, WasmTy};

@@ -2,12 +2,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::fmt;
 use core::marker::PhantomData;
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::engine::Engine;
-use crate::error::LinkError;
+use crate::error::{Hint, LinkError, UnknownImportError};
 use crate::extern_::Extern;
 use crate::func::{Caller, Func, HostFunc, IntoFunc};
 #[cfg(feature = "async")]
@@ -15,15 +16,46 @@ use crate::func::{WasmRet, WasmTyList};
 use crate::instance::{self, Given, Instance, InstancePre, Item};
 use crate::module::Module;
 use crate::prelude::*;
+use crate::similar;
 use crate::store::{AsContext, AsContextMut, StoreOpaque};
-use crate::types::{ExternType, FuncType};
+use crate::types::{ExternType, FuncType, ImportType};
 use crate::value::Val;
 
 /// Definitions by module name and name, from which modules get their imports. Host functions in it
 /// are bound to no store and can be used with any store of `T`.
+///
+/// ```
+/// use aotc_loader::{Caller, Engine, Linker, Module, Store};
+///
+/// # fn main() -> anyhow::Result<()> {
+/// # fn compile(text: &str) -> Vec<u8> {
+/// #     aotc::compile(text.as_bytes(), aotc::Emit::Image, &aotc::Options::default()).unwrap()
+/// # }
+/// let image = compile(
+///     r#"(module
+///       (import "host" "add" (func $add (param i32)))
+///       (func (export "run") (call $add (i32.const 40)) (call $add (i32.const 2))))"#,
+/// );
+/// let engine = Engine::default();
+/// let module = Module::from_bytes(&engine, &image)?;
+/// let mut linker = Linker::new(&engine);
+/// linker.func_wrap("host", "add", |mut caller: Caller<'_, i32>, number: i32| {
+///     *caller.data_mut() += number;
+/// })?;
+///
+/// // Imports are found and matched once, for any number of instances.
+/// let ready = linker.instantiate_pre(&module)?;
+/// let mut store = Store::new(&engine, 0);
+/// let instance = ready.instantiate(&mut store)?;
+/// instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ())?;
+/// assert_eq!(*store.data(), 42);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Linker<T: 'static> {
     engine: Engine,
     shadowing: Shadowing,
+    unknown_exports: UnknownExports,
     modules: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Definition>>,
     data: PhantomData<fn() -> T>,
 }
@@ -32,6 +64,21 @@ pub struct Linker<T: 'static> {
 enum Shadowing {
     Refused,
     Allowed,
+}
+
+/// What [`Linker::module`] does with exports of commands that are not functions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum UnknownExports {
+    Refused,
+    Ignored,
+}
+
+/// Whether a module is instantiated once or for each call.
+enum ModuleKind {
+    /// For each call of an export.
+    Command,
+    /// Once.
+    Reactor,
 }
 
 #[derive(Clone)]
@@ -47,9 +94,27 @@ impl<T: 'static> Clone for Linker<T> {
         Self {
             engine: self.engine.clone(),
             shadowing: self.shadowing,
+            unknown_exports: self.unknown_exports,
             modules: self.modules.clone(),
             data: PhantomData,
         }
+    }
+}
+
+impl<T: 'static> Default for Linker<T> {
+    /// A linker of an engine of its own.
+    fn default() -> Self {
+        Self::new(&Engine::default())
+    }
+}
+
+impl<T: 'static> fmt::Debug for Linker<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let definitions = self.modules.iter().flat_map(|(module, definitions)| {
+            let names = definitions.iter();
+            names.map(move |(name, definition)| (format!("{module}::{name}"), &definition.ty))
+        });
+        f.debug_map().entries(definitions).finish()
     }
 }
 
@@ -59,6 +124,7 @@ impl<T: 'static> Linker<T> {
         Self {
             engine: engine.clone(),
             shadowing: Shadowing::Refused,
+            unknown_exports: UnknownExports::Refused,
             modules: BTreeMap::new(),
             data: PhantomData,
         }
@@ -72,6 +138,14 @@ impl<T: 'static> Linker<T> {
     /// Whether a definition may take the place of another; refused at first.
     pub fn allow_shadowing(&mut self, allow: bool) -> &mut Self {
         self.shadowing = if allow { Shadowing::Allowed } else { Shadowing::Refused };
+        self
+    }
+
+    /// Whether [`Linker::module`] takes commands that export something else than functions and what toolchains
+    /// are known to export; refused at first. Such exports are not defined.
+    pub fn allow_unknown_exports(&mut self, allow: bool) -> &mut Self {
+        self.unknown_exports =
+            if allow { UnknownExports::Ignored } else { UnknownExports::Refused };
         self
     }
 
@@ -142,27 +216,33 @@ impl<T: 'static> Linker<T> {
     }
 
     /// Instantiates `module` and defines its exports under `name`. A command (with `_start`) is instantiated
-    /// anew for every call of one of its functions; of anything else there is one instance, whose `_initialize`
-    /// is called.
+    /// anew for every call of one of its functions; of anything else, a reactor, there is one instance, whose
+    /// `_initialize` is called.
     ///
     /// # Errors
-    /// As [`Linker::instantiate`], and [`LinkError::DuplicateDefinition`].
+    /// As [`Linker::instantiate`], and [`LinkError::DuplicateDefinition`]; if the module is command and reactor at
+    /// once, or a command with exports that cannot be defined (see [`Linker::allow_unknown_exports`]).
+    ///
+    /// # Panics
+    /// If store and linker belong to different engines.
     pub fn module(
         &mut self,
         mut store: impl AsContextMut<Data = T>,
         name: &str,
         module: &Module,
     ) -> Result<&mut Self> {
-        if matches!(module.get_export("_start"), Some(ExternType::Func(_))) {
-            return self.command(store, name, module);
+        self.check_engine(&store.as_context().0.opaque);
+        match ModuleKind::of(module)? {
+            ModuleKind::Command => self.command(store, name, module),
+            ModuleKind::Reactor => {
+                let instance = self.instantiate(&mut store, module)?;
+                if let Some(initialize) = instance.get_func(&mut store, INITIALIZE) {
+                    let initialize = initialize.typed::<(), ()>(&store).context(INITIALIZING)?;
+                    initialize.call(&mut store, ()).context(INITIALIZING)?;
+                }
+                self.instance(store, name, instance)
+            }
         }
-        let instance = self.instantiate(&mut store, module)?;
-        if let Some(initialize) = instance.get_func(&mut store, "_initialize") {
-            let initialize =
-                initialize.typed::<(), ()>(&store).context("calling the `_initialize` function")?;
-            initialize.call(&mut store, ()).context("calling the `_initialize` function")?;
-        }
-        self.instance(store, name, instance)
     }
 
     fn command(
@@ -173,10 +253,7 @@ impl<T: 'static> Linker<T> {
     ) -> Result<&mut Self> {
         let items = self.resolve(Some(&store.as_context().0.opaque), module)?;
         let pre: InstancePre<T> = InstancePre { module: module.clone(), items, data: PhantomData };
-        for export in module.exports() {
-            let (Some(ty), export) = (export.ty().func().cloned(), export.name().to_owned()) else {
-                continue;
-            };
+        for (export, ty) in self.command_functions(module)? {
             let (pre, export_name) = (pre.clone(), export.clone());
             self.func_new(name, &export, ty, move |mut caller, params, results| {
                 let instance = pre.instantiate(&mut caller)?;
@@ -187,6 +264,21 @@ impl<T: 'static> Linker<T> {
             })?;
         }
         Ok(self)
+    }
+
+    /// The functions that a command exports.
+    fn command_functions(&self, module: &Module) -> Result<Vec<(String, FuncType)>> {
+        let mut functions = Vec::new();
+        for export in module.exports() {
+            let name = export.name();
+            match export.ty() {
+                ExternType::Func(ty) => functions.push((name.to_owned(), ty)),
+                ty if self.unknown_exports == UnknownExports::Ignored
+                    || is_known_export(name, &ty) => {}
+                _ => bail!("command export `{name}` is not a function"),
+            }
+        }
+        Ok(functions)
     }
 
     /// Defines what is under one pair of names under another, too.
@@ -201,7 +293,8 @@ impl<T: 'static> Linker<T> {
         as_name: &str,
     ) -> Result<&mut Self> {
         let definition = self.find(module, name).cloned();
-        let definition = definition.ok_or_else(|| anyhow!("`{module}::{name}` is not defined"))?;
+        let definition =
+            definition.ok_or_else(|| anyhow!("no item named `{module}::{name}` defined"))?;
         self.insert(as_module, as_name, definition)
     }
 
@@ -223,74 +316,141 @@ impl<T: 'static> Linker<T> {
         Ok(())
     }
 
-    /// Defines a function that returns an error for each import of `module` that is a function and not defined.
+    /// Defines a function that returns an [`UnknownImportError`] for each import of `module` that is a function and
+    /// not defined. Other imports are left as they are.
     ///
     /// # Errors
-    /// If an import that is not defined is not a function.
+    /// None that is known; instantiation fails if something is still not defined.
     pub fn define_unknown_imports_as_traps(&mut self, module: &Module) -> Result<()> {
-        for (index, import) in module.imports().enumerate() {
+        for import in module.imports() {
             if self.find(import.module(), import.name()).is_some() {
                 continue;
             }
-            let ExternType::Func(ty) = import.ty() else {
-                bail!(instance::unknown(module, index));
-            };
-            let error = instance::unknown(module, index).to_string();
-            self.func_new(import.module(), import.name(), ty, move |_, _, _| bail!("{error}"))?;
+            if let ExternType::Func(ty) = import.ty() {
+                let error = self.unknown(&import);
+                self.func_new(import.module(), import.name(), ty, move |_, _, _| {
+                    Err(error.clone().into())
+                })?;
+            }
         }
         Ok(())
     }
 
-    /// Defines a function that returns zeros and nulls for each import of `module` that is a function and not
-    /// defined.
+    /// Defines for each import of `module` that is not defined what [`ExternType::default_value`] gives: functions
+    /// that return zeros and nulls, and globals, tables and memories of `store`.
     ///
     /// # Errors
-    /// If an import that is not defined is not a function.
-    pub fn define_unknown_imports_as_default_values(&mut self, module: &Module) -> Result<()> {
-        for (index, import) in module.imports().enumerate() {
+    /// If one of them cannot be made.
+    pub fn define_unknown_imports_as_default_values(
+        &mut self,
+        mut store: impl AsContextMut<Data = T>,
+        module: &Module,
+    ) -> Result<()> {
+        for import in module.imports() {
             if self.find(import.module(), import.name()).is_some() {
                 continue;
             }
-            let ExternType::Func(ty) = import.ty() else {
-                bail!(instance::unknown(module, index));
-            };
-            // Results are zero and null unless the function sets them.
-            self.func_new(import.module(), import.name(), ty, |_, _, _| Ok(()))?;
+            if let ExternType::Func(ty) = import.ty() {
+                // Results are zero and null unless the function sets them; it needs no store.
+                self.func_new(import.module(), import.name(), ty, |_, _, _| Ok(()))?;
+                continue;
+            }
+            let item = import.ty().default_value(&mut store).with_context(|| {
+                format!(
+                    "no default value for `{}::{}` of type `{}`",
+                    import.module(),
+                    import.name(),
+                    import.ty()
+                )
+            })?;
+            self.define(&store, import.module(), import.name(), item)?;
         }
         Ok(())
+    }
+
+    /// All definitions, in `store`, with their names, in the order of these.
+    ///
+    /// # Panics
+    /// If store and linker belong to different engines, or a definition is of another store.
+    pub fn iter<'a: 'p, 'p>(
+        &'a self,
+        mut store: impl AsContextMut<Data = T> + 'p,
+    ) -> impl Iterator<Item = (&'a str, &'a str, Extern)> + 'p {
+        self.modules
+            .iter()
+            .flat_map(|(module, definitions)| {
+                definitions.iter().map(move |(name, definition)| (&**module, &**name, definition))
+            })
+            .map(move |(module, name, definition)| {
+                let store = &mut store.as_context_mut().0.opaque;
+                (module, name, self.item(store, definition))
+            })
     }
 
     /// The definition under these names, in `store`.
     ///
+    /// # Errors
+    /// If there is none.
+    ///
     /// # Panics
-    /// If it is of another store.
+    /// If store and linker belong to different engines, or the definition is of another store.
     pub fn get(
         &self,
         mut store: impl AsContextMut<Data = T>,
         module: &str,
         name: &str,
-    ) -> Option<Extern> {
-        let definition = self.find(module, name)?;
-        let store = &mut store.as_context_mut().0.opaque;
-        Some(match &definition.item {
-            Item::Extern(item) => {
-                store.check(item.store());
-                *item
-            }
-            Item::Host(func) => store.add_host_func(func.clone()).into(),
-        })
+    ) -> Result<Extern> {
+        let definition = self.find(module, name);
+        let definition =
+            definition.ok_or_else(|| anyhow!("missing definition for `{module}::{name}`"))?;
+        Ok(self.item(&mut store.as_context_mut().0.opaque, definition))
     }
 
-    /// What the default export of the module called `name` is: its `""` or `_start` function, or nothing to do.
+    /// The definition under an import's names, in `store`, whatever its type.
+    ///
+    /// # Panics
+    /// As [`Linker::get`].
+    pub fn get_by_import(
+        &self,
+        mut store: impl AsContextMut<Data = T>,
+        import: &ImportType<'_>,
+    ) -> Option<Extern> {
+        let definition = self.find(import.module(), import.name())?;
+        Some(self.item(&mut store.as_context_mut().0.opaque, definition))
+    }
+
+    /// As [`Linker::get_by_import`], in the shape of a call that may fail.
+    ///
+    /// # Errors
+    /// None in this version.
+    ///
+    /// # Panics
+    /// As [`Linker::get`].
+    pub fn try_get_by_import(
+        &self,
+        store: impl AsContextMut<Data = T>,
+        import: &ImportType<'_>,
+    ) -> Result<Option<Extern>> {
+        Ok(self.get_by_import(store, import))
+    }
+
+    /// What the default export of the module called `name` is: its `""` or `_start` function, or one that does
+    /// nothing.
     ///
     /// # Errors
     /// If one of these is defined as something else than a function.
+    ///
+    /// # Panics
+    /// As [`Linker::get`].
     pub fn get_default(&self, mut store: impl AsContextMut<Data = T>, name: &str) -> Result<Func> {
-        for export in ["", "_start"] {
-            match self.get(&mut store, name, export) {
-                None => {}
-                Some(Extern::Func(func)) => return Ok(func),
-                Some(_) => bail!("default export in `{name}` is not a function"),
+        for export in ["", START] {
+            let Some(definition) = self.find(name, export) else { continue };
+            match self.item(&mut store.as_context_mut().0.opaque, definition) {
+                Extern::Func(func) => return Ok(func),
+                _ if export.is_empty() => {
+                    bail!("default export in `{name}` is not a function")
+                }
+                _ => bail!("`{export}` in `{name}` is not a function"),
             }
         }
         Ok(Func::wrap(store, || {}))
@@ -299,7 +459,7 @@ impl<T: 'static> Linker<T> {
     /// Makes an instance of `module` with what is defined, and runs its start function.
     ///
     /// # Errors
-    /// As [`Instance::new`], and [`LinkError::UnknownImport`].
+    /// As [`Instance::new`], and [`UnknownImportError`].
     pub fn instantiate(
         &self,
         mut store: impl AsContextMut<Data = T>,
@@ -325,17 +485,13 @@ impl<T: 'static> Linker<T> {
         if !Engine::same(&self.engine, module.engine()) {
             return Err(LinkError::OtherEngine.into());
         }
-        let data = module.data();
-        let mut items = Vec::with_capacity(data.imports().len());
-        for (index, import) in data.imports().iter().enumerate() {
-            let definition = self
-                .find(data.str(import.module), data.str(import.name))
-                .ok_or_else(|| instance::unknown(module, index))?;
+        let mut items = Vec::with_capacity(module.data().imports().len());
+        for (index, import) in module.imports().enumerate() {
+            let definition =
+                self.find(import.module(), import.name()).ok_or_else(|| self.unknown(&import))?;
             let given = match store {
                 Some(store) => {
-                    if matches!(&definition.item, Item::Extern(item) if item.store() != store.id) {
-                        return Err(LinkError::OtherStore.into());
-                    }
+                    instance::check_store(store, module, index, &definition.item)?;
                     definition.item.given(store)
                 }
                 None => Given { ty: definition.ty.clone(), guard_bytes: definition.guard_bytes },
@@ -378,6 +534,100 @@ impl<T: 'static> Linker<T> {
 
     fn find(&self, module: &str, name: &str) -> Option<&Definition> {
         self.modules.get(module)?.get(name)
+    }
+
+    /// The error for an import under whose names nothing is defined.
+    fn unknown(&self, import: &ImportType<'_>) -> UnknownImportError {
+        let (module, name) = (import.module(), import.name());
+        UnknownImportError {
+            module: module.to_owned(),
+            name: name.to_owned(),
+            ty: import.ty(),
+            hint: self.hint(module, name),
+        }
+    }
+
+    /// What there is in place of names that are not defined.
+    fn hint(&self, module: &str, name: &str) -> Hint {
+        /// Most pairs of names that are offered.
+        const NEAR_MAX: usize = 3;
+        /// Most names that are listed.
+        const LISTED_MAX: usize = 8;
+        let mut near: Vec<(usize, &str, &str)> = Vec::new();
+        for (known_module, definitions) in &self.modules {
+            near.extend(definitions.keys().filter_map(|known| {
+                let distance = similar::near_pair((module, name), (known_module, known))?;
+                Some((distance, &**known_module, &**known))
+            }));
+        }
+        if !near.is_empty() {
+            near.sort();
+            let pairs = near.iter().take(NEAR_MAX);
+            return Hint::Near(pairs.map(|(_, a, b)| (a.to_string(), b.to_string())).collect());
+        }
+        let list = |names: &mut dyn ExactSizeIterator<Item = &Arc<str>>| {
+            let more = names.len().saturating_sub(LISTED_MAX);
+            (names.take(LISTED_MAX).map(|name| name.to_string()).collect(), more)
+        };
+        match self.modules.get(module) {
+            Some(definitions) => {
+                let (names, more) = list(&mut definitions.keys());
+                Hint::Module { names, more }
+            }
+            None => {
+                let (modules, more) = list(&mut self.modules.keys());
+                Hint::NoModule { modules, more }
+            }
+        }
+    }
+
+    /// What is defined, in `store`.
+    fn item(&self, store: &mut StoreOpaque, definition: &Definition) -> Extern {
+        self.check_engine(store);
+        match &definition.item {
+            Item::Extern(item) => {
+                store.check(item.store());
+                *item
+            }
+            Item::Host(func) => store.add_host_func(func.clone()).into(),
+        }
+    }
+
+    #[track_caller]
+    fn check_engine(&self, store: &StoreOpaque) {
+        let same = Engine::same(&self.engine, &store.engine);
+        assert!(same, "different engines for this linker and the store provided");
+    }
+}
+
+/// What a command is started by.
+const START: &str = "_start";
+/// What a reactor is made ready by.
+const INITIALIZE: &str = "_initialize";
+/// What failed if that failed.
+const INITIALIZING: &str = "calling the reactor's initialization function";
+
+impl ModuleKind {
+    fn of(module: &Module) -> Result<Self> {
+        match (module.get_export(START), module.get_export(INITIALIZE)) {
+            (Some(_), Some(_)) => bail!("a program cannot be both a command and a reactor"),
+            (Some(ExternType::Func(_)), None) => Ok(Self::Command),
+            (Some(_), None) => bail!("`{START}` must be a function"),
+            (None, None | Some(ExternType::Func(_))) => Ok(Self::Reactor),
+            (None, Some(_)) => bail!("`{INITIALIZE}` must be a function"),
+        }
+    }
+}
+
+/// Whether toolchains give every command such an export.
+fn is_known_export(name: &str, ty: &ExternType) -> bool {
+    match ty {
+        ExternType::Func(_) => true,
+        ExternType::Memory(_) => name == "memory",
+        ExternType::Table(_) => ["__indirect_function_table", "table"].contains(&name),
+        ExternType::Global(_) => {
+            ["__data_end", "__heap_base", "__dso_handle", "__rtti_base"].contains(&name)
+        }
     }
 }
 
@@ -448,19 +698,18 @@ impl<T: 'static> Linker<T> {
     where
         T: Send,
     {
-        if matches!(module.get_export("_start"), Some(ExternType::Func(_))) {
-            return self.command_async(store, name, module);
+        self.check_engine(&store.as_context().0.opaque);
+        match ModuleKind::of(module)? {
+            ModuleKind::Command => self.command_async(store, name, module),
+            ModuleKind::Reactor => {
+                let instance = self.instantiate_async(&mut store, module).await?;
+                if let Some(initialize) = instance.get_func(&mut store, INITIALIZE) {
+                    let initialize = initialize.typed::<(), ()>(&store).context(INITIALIZING)?;
+                    initialize.call_async(&mut store, ()).await.context(INITIALIZING)?;
+                }
+                self.instance(store, name, instance)
+            }
         }
-        let instance = self.instantiate_async(&mut store, module).await?;
-        if let Some(initialize) = instance.get_func(&mut store, "_initialize") {
-            let initialize =
-                initialize.typed::<(), ()>(&store).context("calling the `_initialize` function")?;
-            initialize
-                .call_async(&mut store, ())
-                .await
-                .context("calling the `_initialize` function")?;
-        }
-        self.instance(store, name, instance)
     }
 
     fn command_async(
@@ -474,10 +723,7 @@ impl<T: 'static> Linker<T> {
     {
         let items = self.resolve(Some(&store.as_context().0.opaque), module)?;
         let pre: InstancePre<T> = InstancePre { module: module.clone(), items, data: PhantomData };
-        for export in module.exports() {
-            let (Some(ty), export) = (export.ty().func().cloned(), export.name().to_owned()) else {
-                continue;
-            };
+        for (export, ty) in self.command_functions(module)? {
             let (pre, export_name) = (pre.clone(), export.clone());
             self.func_new_async(name, &export, ty, move |mut caller, params, results| {
                 let (pre, export_name) = (pre.clone(), export_name.clone());

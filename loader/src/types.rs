@@ -6,8 +6,18 @@ use core::fmt;
 use aotc_abi::meta::{self, NO_MAXIMUM};
 use aotc_abi::types::{self as abi, func_type_hash};
 
+use anyhow::{Result, anyhow, bail};
+use aotc_abi::vmctx::{MEMORY_PAGE_BITS, MEMORY_PAGES_MAX};
+
 use crate::engine::Engine;
+use crate::extern_::Extern;
+use crate::func::Func;
+use crate::global::Global;
+use crate::memory::Memory;
 use crate::prelude::*;
+use crate::store::AsContextMut;
+use crate::table::Table;
+use crate::value::{Ref, Val};
 
 /// The type of what references lead to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +26,52 @@ pub enum HeapType {
     Func,
     /// The host's values.
     Extern,
+}
+
+impl HeapType {
+    /// Whether this is [`HeapType::Func`].
+    pub fn is_func(&self) -> bool {
+        matches!(self, Self::Func)
+    }
+
+    /// Whether this is [`HeapType::Extern`].
+    pub fn is_extern(&self) -> bool {
+        matches!(self, Self::Extern)
+    }
+
+    /// Whether it is a type of the specification's and not one that a module declares: always, in this version.
+    pub fn is_abstract(&self) -> bool {
+        true
+    }
+
+    /// Whether it is a type that a module declares: never, in this version.
+    pub fn is_concrete(&self) -> bool {
+        false
+    }
+
+    /// The type above it that has none above: itself, in this version.
+    pub fn top(&self) -> HeapType {
+        *self
+    }
+
+    /// Whether no type is above it: always, in this version.
+    pub fn is_top(&self) -> bool {
+        true
+    }
+
+    /// Whether this is `other` or below it.
+    pub fn matches(&self, other: &HeapType) -> bool {
+        self == other
+    }
+}
+
+impl fmt::Display for HeapType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Func => "func",
+            Self::Extern => "extern",
+        })
+    }
 }
 
 /// A reference type. References are nullable.
@@ -28,6 +84,15 @@ impl RefType {
     /// `externref`.
     pub const EXTERNREF: Self = Self(HeapType::Extern);
 
+    /// A reference to what `heap_type` says.
+    ///
+    /// # Panics
+    /// If it is not to be nullable: such references come with WebAssembly 3.0.
+    pub fn new(is_nullable: bool, heap_type: HeapType) -> Self {
+        assert!(is_nullable, "references that are not nullable are not supported");
+        Self(heap_type)
+    }
+
     /// Whether null is a value of the type: always, in this version.
     pub fn is_nullable(&self) -> bool {
         true
@@ -36,6 +101,11 @@ impl RefType {
     /// What the reference leads to.
     pub fn heap_type(&self) -> &HeapType {
         &self.0
+    }
+
+    /// Whether every value of this type is one of `other`.
+    pub fn matches(&self, other: &RefType) -> bool {
+        self == other
     }
 }
 
@@ -71,9 +141,75 @@ impl ValType {
     /// `externref`.
     pub const EXTERNREF: Self = Self::Ref(RefType::EXTERNREF);
 
+    /// Whether this is a number: `i32`, `i64`, `f32` or `f64`.
+    pub fn is_num(&self) -> bool {
+        matches!(self, Self::I32 | Self::I64 | Self::F32 | Self::F64)
+    }
+
+    /// Whether this is `i32`.
+    pub fn is_i32(&self) -> bool {
+        matches!(self, Self::I32)
+    }
+
+    /// Whether this is `i64`.
+    pub fn is_i64(&self) -> bool {
+        matches!(self, Self::I64)
+    }
+
+    /// Whether this is `f32`.
+    pub fn is_f32(&self) -> bool {
+        matches!(self, Self::F32)
+    }
+
+    /// Whether this is `f64`.
+    pub fn is_f64(&self) -> bool {
+        matches!(self, Self::F64)
+    }
+
+    /// Whether this is `v128`.
+    pub fn is_v128(&self) -> bool {
+        matches!(self, Self::V128)
+    }
+
     /// Whether this is a reference type.
     pub fn is_ref(&self) -> bool {
         matches!(self, Self::Ref(_))
+    }
+
+    /// Whether this is `funcref`.
+    pub fn is_funcref(&self) -> bool {
+        *self == Self::FUNCREF
+    }
+
+    /// Whether this is `externref`.
+    pub fn is_externref(&self) -> bool {
+        *self == Self::EXTERNREF
+    }
+
+    /// The reference type, if it is one.
+    pub fn as_ref(&self) -> Option<&RefType> {
+        match self {
+            Self::Ref(ty) => Some(ty),
+            _ => None,
+        }
+    }
+
+    /// The reference type.
+    ///
+    /// # Panics
+    /// If it is another type.
+    pub fn unwrap_ref(&self) -> &RefType {
+        self.as_ref().expect("expected a reference type")
+    }
+
+    /// Whether every value of this type is one of `other`.
+    pub fn matches(&self, other: &ValType) -> bool {
+        self == other
+    }
+
+    /// Zero, or null: what a local of this type begins with.
+    pub fn default_value(&self) -> Option<Val> {
+        Val::default_for_ty(self)
     }
 
     pub(crate) fn from_abi(ty: abi::ValType) -> Self {
@@ -113,7 +249,22 @@ impl fmt::Display for ValType {
     }
 }
 
+impl From<RefType> for ValType {
+    fn from(ty: RefType) -> Self {
+        Self::Ref(ty)
+    }
+}
+
 /// A function type.
+///
+/// ```
+/// use aotc_loader::{Engine, FuncType, ValType};
+///
+/// let engine = Engine::default();
+/// let ty = FuncType::new(&engine, [ValType::I32, ValType::FUNCREF], [ValType::I64]);
+/// assert_eq!(ty.param(1), Some(ValType::FUNCREF));
+/// assert_eq!(ty.to_string(), "(func (param i32 funcref) (result i64))");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FuncType {
     /// Parameters, then results.
@@ -133,9 +284,21 @@ impl FuncType {
         params: impl IntoIterator<Item = ValType>,
         results: impl IntoIterator<Item = ValType>,
     ) -> Self {
+        Self::try_new(engine, params, results).expect("function type with a hash of its own")
+    }
+
+    /// As [`FuncType::new`].
+    ///
+    /// # Errors
+    /// [`crate::LoadError::TypeHashCollision`] where that panics.
+    pub fn try_new(
+        engine: &Engine,
+        params: impl IntoIterator<Item = ValType>,
+        results: impl IntoIterator<Item = ValType>,
+    ) -> Result<Self> {
         let ty = Self::unregistered(params, results);
-        engine.types().add(&ty).expect("function type with a hash of its own");
-        ty
+        engine.types().add(&ty)?;
+        Ok(ty)
     }
 
     /// The type, not known to any engine yet.
@@ -177,6 +340,22 @@ impl FuncType {
         self.types[self.params..].get(index).copied()
     }
 
+    /// Whether a function of this type can stand where one of `other` is expected: types are equal by what
+    /// they consist of, whichever engine or module they come from.
+    pub fn matches(&self, other: &FuncType) -> bool {
+        self == other
+    }
+
+    /// A function of this type that returns zeros and nulls.
+    ///
+    /// # Errors
+    /// If the store's engine holds another type with the same 64-bit identity.
+    pub fn default_value(&self, mut store: impl AsContextMut) -> Result<Func> {
+        store.as_context_mut().engine().types().add(self)?;
+        // Results are zero and null unless the function sets them.
+        Ok(Func::new(store, self.clone(), |_, _, _| Ok(())))
+    }
+
     /// The identity compiled code compares.
     pub(crate) fn hash(&self) -> u64 {
         self.hash
@@ -213,6 +392,18 @@ pub enum Mutability {
     Var,
 }
 
+impl Mutability {
+    /// Whether this is [`Mutability::Const`].
+    pub fn is_const(&self) -> bool {
+        matches!(self, Self::Const)
+    }
+
+    /// Whether this is [`Mutability::Var`].
+    pub fn is_var(&self) -> bool {
+        matches!(self, Self::Var)
+    }
+}
+
 /// A global's type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GlobalType {
@@ -234,6 +425,16 @@ impl GlobalType {
     /// Whether it can change.
     pub fn mutability(&self) -> Mutability {
         self.mutability
+    }
+
+    /// A global of this type that holds zero or null.
+    ///
+    /// # Errors
+    /// As [`Global::new`].
+    pub fn default_value(&self, store: impl AsContextMut) -> Result<Global> {
+        let value = self.content.default_value();
+        let value = value.ok_or_else(|| anyhow!("type `{}` has no default value", self.content))?;
+        Global::new(store, self.clone(), value)
     }
 
     pub(crate) fn from_meta(global: &meta::Global) -> Self {
@@ -283,6 +484,19 @@ impl TableType {
         self.maximum
     }
 
+    /// Whether indices are 64-bit: never, in this version.
+    pub fn is_64(&self) -> bool {
+        false
+    }
+
+    /// A table of this type, with its smallest number of elements, which are null.
+    ///
+    /// # Errors
+    /// As [`Table::new`].
+    pub fn default_value(&self, store: impl AsContextMut) -> Result<Table> {
+        Table::new(store, self.clone(), Ref::null(self.element.heap_type()))
+    }
+
     pub(crate) fn from_parts(element: RefType, minimum: u64, max: u64) -> Self {
         Self { element, minimum, maximum: (max != NO_MAXIMUM).then_some(max) }
     }
@@ -324,6 +538,11 @@ impl MemoryType {
         Self { minimum: minimum.into(), maximum: maximum.map(u64::from) }
     }
 
+    /// A builder, whose memory is of 0 pages and without maximum at first.
+    pub fn builder() -> MemoryTypeBuilder {
+        MemoryTypeBuilder::new()
+    }
+
     /// Smallest size.
     pub fn minimum(&self) -> u64 {
         self.minimum
@@ -349,6 +568,19 @@ impl MemoryType {
         crate::memory::PAGE_BYTES
     }
 
+    /// Binary logarithm of the page size.
+    pub fn page_size_log2(&self) -> u8 {
+        MEMORY_PAGE_BITS as u8
+    }
+
+    /// A memory of this type, with its smallest size.
+    ///
+    /// # Errors
+    /// As [`Memory::new`].
+    pub fn default_value(&self, store: impl AsContextMut) -> Result<Memory> {
+        Memory::new(store, self.clone())
+    }
+
     pub(crate) fn from_parts(minimum: u64, max: u64) -> Self {
         Self { minimum, maximum: (max != NO_MAXIMUM).then_some(max) }
     }
@@ -366,6 +598,95 @@ impl MemoryType {
 impl fmt::Display for MemoryType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "(memory {})", Limits(self.minimum, self.maximum))
+    }
+}
+
+/// Makes a [`MemoryType`].
+///
+/// ```
+/// use aotc_loader::MemoryType;
+///
+/// # fn main() -> anyhow::Result<()> {
+/// let ty = MemoryType::builder().min(1).max(Some(16)).build()?;
+/// assert_eq!(ty, MemoryType::new(1, Some(16)));
+/// assert!(MemoryType::builder().min(2).max(Some(1)).build().is_err());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct MemoryTypeBuilder {
+    minimum: u64,
+    maximum: Option<u64>,
+    is_64: bool,
+    shared: bool,
+    page_size_log2: u8,
+}
+
+impl Default for MemoryTypeBuilder {
+    fn default() -> Self {
+        let page_size_log2 = MEMORY_PAGE_BITS as u8;
+        Self { minimum: 0, maximum: None, is_64: false, shared: false, page_size_log2 }
+    }
+}
+
+impl MemoryTypeBuilder {
+    /// As [`MemoryType::builder`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the smallest size, in pages.
+    pub fn min(&mut self, minimum: u64) -> &mut Self {
+        self.minimum = minimum;
+        self
+    }
+
+    /// Sets the largest size, in pages.
+    pub fn max(&mut self, maximum: Option<u64>) -> &mut Self {
+        self.maximum = maximum;
+        self
+    }
+
+    /// Sets whether indices are 64-bit, which [`MemoryTypeBuilder::build`] refuses in this version.
+    pub fn memory64(&mut self, memory64: bool) -> &mut Self {
+        self.is_64 = memory64;
+        self
+    }
+
+    /// Sets whether threads share it, which [`MemoryTypeBuilder::build`] refuses in this version.
+    pub fn shared(&mut self, shared: bool) -> &mut Self {
+        self.shared = shared;
+        self
+    }
+
+    /// Sets the binary logarithm of the page size. [`MemoryTypeBuilder::build`] refuses others than 16 in this
+    /// version.
+    pub fn page_size_log2(&mut self, page_size_log2: u8) -> &mut Self {
+        self.page_size_log2 = page_size_log2;
+        self
+    }
+
+    /// The type.
+    ///
+    /// # Errors
+    /// If the limits are not valid, or it is a type that this version has not got.
+    pub fn build(&self) -> Result<MemoryType> {
+        if self.is_64 {
+            bail!("memories with 64-bit indices are not supported");
+        }
+        if self.shared {
+            bail!("shared memories are not supported");
+        }
+        if u32::from(self.page_size_log2) != MEMORY_PAGE_BITS {
+            bail!("memories with pages of 2^{} bytes are not supported", self.page_size_log2);
+        }
+        if self.maximum.is_some_and(|maximum| maximum < self.minimum) {
+            bail!("maximum size must not be smaller than the minimum");
+        }
+        if self.minimum.max(self.maximum.unwrap_or(0)) > MEMORY_PAGES_MAX {
+            bail!("memories have at most {MEMORY_PAGES_MAX} pages");
+        }
+        Ok(MemoryType { minimum: self.minimum, maximum: self.maximum })
     }
 }
 
@@ -427,6 +748,20 @@ extern_type_accessors! {
 }
 
 impl ExternType {
+    /// A thing of this type: a function that returns zeros and nulls, a global that holds zero or null, a table
+    /// of nulls or a memory of zeros, of their smallest size.
+    ///
+    /// # Errors
+    /// As the constructor of the thing.
+    pub fn default_value(&self, store: impl AsContextMut) -> Result<Extern> {
+        Ok(match self {
+            Self::Func(ty) => ty.default_value(store)?.into(),
+            Self::Global(ty) => ty.default_value(store)?.into(),
+            Self::Table(ty) => ty.default_value(store)?.into(),
+            Self::Memory(ty) => ty.default_value(store)?.into(),
+        })
+    }
+
     /// What kind of thing it is, in words.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

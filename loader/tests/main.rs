@@ -6,5 +6,6 @@ mod failure;
 mod faults;
 #[cfg(feature = "async")]
 mod fibers;
+mod linker;
 mod slots;
 mod support;

@@ -2,10 +2,12 @@
 
 use std::num::NonZero;
 use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Output};
 
 use aotc::{Emit, Options};
 use aotc_abi::target::{BoundsStyle, TrapStyle};
+use aotc_loader::{Engine, Module};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The image of a module in the text format, with guards and signals.
@@ -73,4 +75,23 @@ pub(crate) fn address_space_bytes() -> u64 {
     let sizes = std::fs::read_to_string("/proc/self/statm").expect("statm");
     let pages: u64 = sizes.split(' ').next().expect("a size").parse().expect("a number");
     pages * rustix::param::page_size() as u64
+}
+
+/// A module in the text format.
+pub(crate) fn module(engine: &Engine, text: &str) -> Module {
+    Module::from_bytes(engine, &image(text)).expect("a module")
+}
+
+/// The text of an error and its causes.
+pub(crate) fn chain<T>(result: anyhow::Result<T>) -> String {
+    format!("{:#}", result.err().expect("an error"))
+}
+
+/// The text that `body` panics with.
+pub(crate) fn panic_text(body: impl FnOnce()) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(body)).expect_err("a panic");
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().expect("a text").to_string(),
+    }
 }

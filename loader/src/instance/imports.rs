@@ -31,6 +31,14 @@ pub(crate) struct Given {
 }
 
 impl Item {
+    /// Whether `store` can use it.
+    pub(crate) fn is_of(&self, store: &StoreOpaque) -> bool {
+        match self {
+            Self::Host(_) => true,
+            Self::Extern(item) => item.store() == store.id,
+        }
+    }
+
     /// Its current type in `store`.
     pub(crate) fn given(&self, store: &StoreOpaque) -> Given {
         match self {
@@ -73,14 +81,8 @@ pub(crate) fn check(module: &Module, index: usize, given: &Given) -> Result<()> 
     Err(LinkError::IncompatibleImport { module, name, mismatch }.into())
 }
 
-/// The error for import `index` if nothing is defined under its names.
-pub(crate) fn unknown(module: &Module, index: usize) -> LinkError {
-    let expected = module.plan().imports[index].ty.clone();
-    let (module, name) = names(module, index);
-    LinkError::UnknownImport { module, name, expected }
-}
-
-fn names(module: &Module, index: usize) -> (String, String) {
+/// The names of import `index`.
+pub(crate) fn names(module: &Module, index: usize) -> (String, String) {
     let data = module.data();
     let import = data.imports().at(index as u32);
     (data.str(import.module).to_owned(), data.str(import.name).to_owned())

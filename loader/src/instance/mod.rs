@@ -20,7 +20,7 @@ use aotc_abi::vmctx::{
 
 #[cfg(not(feature = "std"))]
 pub(crate) use heap_slot::Slot;
-pub(crate) use imports::{Given, Item, check, unknown};
+pub(crate) use imports::{Given, Item, check, names};
 #[cfg(feature = "std")]
 pub(crate) use slot::Slot;
 
@@ -185,12 +185,24 @@ pub(crate) fn note_async(store: &mut StoreOpaque, items: &[Item]) {
     store.gate.async_required |= items.iter().any(is_async);
 }
 
+/// Refuses what belongs to another store.
+pub(crate) fn check_store(
+    store: &StoreOpaque,
+    module: &Module,
+    index: usize,
+    item: &Item,
+) -> Result<()> {
+    if item.is_of(store) {
+        return Ok(());
+    }
+    let (module, name) = names(module, index);
+    Err(LinkError::OtherStore { module, name }.into())
+}
+
 /// Matches all `items` with the imports of `module`.
 pub(crate) fn check_items(store: &StoreOpaque, module: &Module, items: &[Item]) -> Result<()> {
     for (index, item) in items.iter().enumerate() {
-        if matches!(item, Item::Extern(item) if item.store() != store.id) {
-            return Err(LinkError::OtherStore.into());
-        }
+        check_store(store, module, index, item)?;
         check(module, index, &item.given(store))?;
     }
     Ok(())
@@ -205,9 +217,8 @@ pub(crate) fn instantiate(
     if !crate::Engine::same(&store.engine, module.engine()) {
         return Err(LinkError::OtherEngine.into());
     }
-    let other_store = |item: &Item| matches!(item, Item::Extern(item) if item.store() != store.id);
-    if items.iter().any(other_store) {
-        return Err(LinkError::OtherStore.into());
+    for (index, item) in items.iter().enumerate() {
+        check_store(store, module, index, item)?;
     }
     let before = store.extent();
     let allocated = allocate(store, module, items);
