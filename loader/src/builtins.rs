@@ -7,6 +7,7 @@
 //! arguments as the rows say. Nothing unwinds into compiled code: panics are recorded and raised.
 #![allow(unsafe_code, reason = "compiled code calls in with raw addresses")]
 
+use anyhow::Error;
 use aotc_abi::builtin::{AbiResult, AbiType, BUILTIN_COUNT, Builtin, FAILED, STATUS_RAISED};
 use aotc_abi::meta::ElemItemKind;
 use aotc_abi::trap::TrapKind;
@@ -128,7 +129,7 @@ unsafe extern "C" fn trap(ctx: u64, kind: u32) -> u32 {
     unsafe {
         status(ctx, |_, _| {
             let kind = u8::try_from(kind).ok().and_then(TrapKind::from_u8);
-            Err(kind.expect("trap kind of compiled code"))
+            Err(kind.expect("trap kind of compiled code").into())
         })
     }
 }
@@ -138,7 +139,7 @@ unsafe extern "C" fn memory_grow(ctx: u64, memory: u32, delta: u64) -> i64 {
     let old = unsafe {
         guard(ctx, |store, instance| {
             let index = store.memory_index(instance, memory);
-            Ok(store.memory_mut(index).grow(delta))
+            Ok(store.grow_memory(index, delta)?)
         })
     };
     value(old)
@@ -159,7 +160,7 @@ unsafe extern "C" fn table_grow(ctx: u64, table: u32, init: u64, delta: u64) -> 
     let old = unsafe {
         guard(ctx, |store, instance| {
             let index = store.table_index(instance, table);
-            Ok(store.table_mut(index).grow(init, delta))
+            Ok(store.grow_table(index, init, delta)?)
         })
     };
     value(old)
@@ -170,7 +171,7 @@ unsafe extern "C" fn table_fill(ctx: u64, table: u32, start: u64, value: u64, le
     unsafe {
         status(ctx, |store, instance| {
             let index = store.table_index(instance, table);
-            store.table(index).fill(start, value, length)
+            Ok(store.table(index).fill(start, value, length)?)
         })
     }
 }
@@ -188,7 +189,7 @@ unsafe extern "C" fn table_copy(
         status(ctx, |store, instance| {
             let to_table = store.table(store.table_index(instance, to_table));
             let from_table = store.table(store.table_index(instance, from_table));
-            to_table.copy_from(to, from_table, from, length)
+            Ok(to_table.copy_from(to, from_table, from, length)?)
         })
     }
 }
@@ -203,7 +204,9 @@ unsafe extern "C" fn table_init(
 ) -> u32 {
     // SAFETY: the file's contract.
     unsafe {
-        status(ctx, |store, instance| init_table(store, instance, table, segment, to, from, length))
+        status(ctx, |store, instance| {
+            Ok(init_table(store, instance, table, segment, to, from, length)?)
+        })
     }
 }
 
@@ -256,11 +259,31 @@ fn value(old: Option<Option<u64>>) -> i64 {
     }
 }
 
+/// Why a builtin failed.
+enum Failure {
+    /// A trap of WebAssembly's.
+    Trap(TrapKind),
+    /// What the embedder gave as the reason.
+    Error(Error),
+}
+
+impl From<TrapKind> for Failure {
+    fn from(kind: TrapKind) -> Self {
+        Self::Trap(kind)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
 /// Runs a builtin that gives a status.
 ///
 /// # Safety
 /// The file's contract for `ctx`.
-unsafe fn status(ctx: u64, run: impl FnOnce(&mut StoreOpaque, u32) -> Result<(), TrapKind>) -> u32 {
+unsafe fn status(ctx: u64, run: impl FnOnce(&mut StoreOpaque, u32) -> Result<(), Failure>) -> u32 {
     // SAFETY: the caller's promise.
     match unsafe { guard(ctx, run) } {
         Some(()) => 0,
@@ -274,7 +297,7 @@ unsafe fn status(ctx: u64, run: impl FnOnce(&mut StoreOpaque, u32) -> Result<(),
 /// The file's contract for `ctx`.
 unsafe fn guard<R>(
     ctx: u64,
-    run: impl FnOnce(&mut StoreOpaque, u32) -> Result<R, TrapKind>,
+    run: impl FnOnce(&mut StoreOpaque, u32) -> Result<R, Failure>,
 ) -> Option<R> {
     // SAFETY: the file's contract: the context's store, which nobody uses now; `StoreOpaque` starts with what
     // the address is that of.
@@ -285,7 +308,8 @@ unsafe fn guard<R>(
     };
     match unwind::catch(|| run(store, instance)) {
         Ok(Ok(result)) => return Some(result),
-        Ok(Err(kind)) => {
+        Ok(Err(Failure::Error(error))) => store.record_error(error),
+        Ok(Err(Failure::Trap(kind))) => {
             let backtrace = backtrace::capture(store);
             store.raised = Some(Box::new(Raised::Trap(kind, backtrace)));
         }

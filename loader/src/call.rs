@@ -27,7 +27,7 @@ use aotc_abi::vmctx::VmValue;
 
 use crate::backtrace::{self, WasmBacktrace};
 use crate::func::{self, for_each_arity};
-use crate::store::StoreOpaque;
+use crate::store::{CallHook, StoreOpaque};
 use crate::sys::thread::{self, Activation};
 use crate::trap::Trap;
 use crate::unwind::{self, Payload};
@@ -116,6 +116,7 @@ pub(crate) fn call_directly<A: DirectArguments>(
 /// Runs `enter`, which enters compiled code, as the thread's innermost activation.
 #[inline]
 fn activate(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn) -> Result<u64> {
+    store.tell(CallHook::CallingWasm)?;
     let mut activation = Activation::new(store.vm.get());
     // SAFETY: the activation stays where it is until it is left, below.
     unsafe { activation.enter() };
@@ -124,7 +125,9 @@ fn activate(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn) -> Re
         record_signal(store);
     }
     activation.leave();
-    if status == 0 { Ok(result) } else { Err(take_error(store)) }
+    let outcome = if status == 0 { Ok(result) } else { Err(take_error(store)) };
+    store.tell(CallHook::ReturningFromWasm)?;
+    outcome
 }
 
 /// The pair that a direct entry trampoline returns.

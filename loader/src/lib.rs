@@ -33,7 +33,7 @@
 //!
 //! Files that contain unsafe code begin with a section on what they assume and what they guarantee:
 //! `vmctx.rs`, `call.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `memory.rs`, `instance/slot.rs`, `module/mod.rs`,
-//! `module/registry.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
+//! `module/registry.rs`, `store/hooks.rs`, `store/opaque.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -53,6 +53,7 @@ mod fiber;
 mod func;
 mod global;
 mod instance;
+mod limits;
 mod linker;
 mod memory;
 mod module;
@@ -78,10 +79,18 @@ pub use func::WasmTyList;
 pub use func::{Caller, Func, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet};
 pub use global::Global;
 pub use instance::{Instance, InstancePre};
+#[cfg(feature = "async")]
+pub use limits::ResourceLimiterAsync;
+pub use limits::{
+    DEFAULT_INSTANCE_LIMIT, DEFAULT_MEMORY_LIMIT, DEFAULT_TABLE_LIMIT, ResourceLimiter,
+    StoreLimits, StoreLimitsBuilder,
+};
 pub use linker::Linker;
 pub use memory::{Memory, MemoryAccessError};
 pub use module::Module;
-pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+#[cfg(feature = "async")]
+pub use store::CallHookHandler;
+pub use store::{AsContext, AsContextMut, CallHook, Store, StoreContext, StoreContextMut};
 #[cfg(feature = "async")]
 pub use sys::{StackCreator, StackMemory};
 pub use table::Table;

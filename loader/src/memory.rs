@@ -15,13 +15,16 @@
 
 use core::fmt;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use aotc_abi::meta::NO_MAXIMUM;
 use aotc_abi::vmctx::{MEMORY_PAGE_BITS, MEMORY_PAGES_MAX, VmMemoryDefinition};
 
 use crate::error::LoadError;
+#[cfg(feature = "async")]
+use crate::fiber::on_fiber;
 use crate::store::{
-    AsContext, AsContextMut, MemoryAddresses, MemoryData, StoreContext, StoreContextMut, StoreId,
-    StoreOpaque,
+    AsContext, AsContextMut, Growth, MemoryAddresses, MemoryData, StoreContext, StoreContextMut,
+    StoreId, StoreOpaque,
 };
 use crate::sys::{Access, ExactMapping, Reservation};
 use crate::types::MemoryType;
@@ -65,6 +68,22 @@ impl Memory {
     /// If the type is not valid, or there is not enough address space or memory.
     pub fn new(mut store: impl AsContextMut, ty: MemoryType) -> Result<Memory> {
         let store = &mut store.as_context_mut().0.opaque;
+        store.synchronously(|store| Self::new_in(store, ty))
+    }
+
+    /// As [`Memory::new`]; the store's limiter may wait.
+    ///
+    /// # Errors
+    /// As there, and if there is no memory for a stack.
+    #[cfg(feature = "async")]
+    pub async fn new_async(
+        mut store: impl AsContextMut<Data: Send>,
+        ty: MemoryType,
+    ) -> Result<Memory> {
+        on_fiber(store.as_context_mut().0, |store| Self::new_in(&mut store.opaque, ty)).await?
+    }
+
+    fn new_in(store: &mut StoreOpaque, ty: MemoryType) -> Result<Memory> {
         if ty.minimum() > MEMORY_PAGES_MAX
             || ty.maximum().is_some_and(|max| max < ty.minimum() || max > MEMORY_PAGES_MAX)
         {
@@ -72,6 +91,8 @@ impl Memory {
                 "invalid limits in memory type `{ty}`: at most {MEMORY_PAGES_MAX} pages, minimum at most maximum"
             );
         }
+        store.check_counts(0, 1, 0)?;
+        store.new_memory_may_have(ty.minimum(), ty.max_or_none())?;
         let addresses = MemoryAddresses::reserve(ty.minimum(), GUARD_BYTES)
             .or_else(|_| MemoryAddresses::exact(ty.minimum()))?;
         let definition = store.add_memory_definition();
@@ -173,11 +194,30 @@ impl Memory {
     /// Adds `delta` pages, and gives the size before.
     ///
     /// # Errors
-    /// If the maximum would be exceeded, or there is not enough memory.
+    /// If the maximum would be exceeded, the store's limiter refuses, or there is not enough memory.
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<u64> {
         let store = &mut store.as_context_mut().0.opaque;
         store.check(self.store);
-        match store.memory_mut(self.index).grow(delta) {
+        match store.synchronously(|store| store.grow_memory(self.index, delta))? {
+            Some(old) => Ok(old),
+            None => bail!("failed to grow memory by `{delta}`"),
+        }
+    }
+
+    /// As [`Memory::grow`]; the store's limiter may wait.
+    ///
+    /// # Errors
+    /// As there, and if there is no memory for a stack.
+    #[cfg(feature = "async")]
+    pub async fn grow_async(
+        &self,
+        mut store: impl AsContextMut<Data: Send>,
+        delta: u64,
+    ) -> Result<u64> {
+        let index = self.index;
+        let store = store.as_context_mut().0;
+        store.opaque.check(self.store);
+        match on_fiber(store, move |store| store.opaque.grow_memory(index, delta)).await?? {
             Some(old) => Ok(old),
             None => bail!("failed to grow memory by `{delta}`"),
         }
@@ -194,35 +234,38 @@ impl Memory {
     }
 }
 
+/// What a limiter is told of a growth between these numbers of pages.
+fn growth(current: u64, desired: u64, max_pages: u64) -> Growth {
+    let maximum = (max_pages != NO_MAXIMUM).then(|| (max_pages * PAGE_BYTES) as usize);
+    Growth {
+        current: (current * PAGE_BYTES) as usize,
+        desired: (desired * PAGE_BYTES) as usize,
+        maximum,
+    }
+}
+
 impl MemoryData {
     /// The type, with the current size as minimum.
     pub(crate) fn ty(&self) -> MemoryType {
         MemoryType::from_parts(self.definition.read().length_bytes / PAGE_BYTES, self.max_pages)
     }
 
-    /// Adds `delta` pages, and gives the size before; `None` if it cannot.
-    pub(crate) fn grow(&mut self, delta: u64) -> Option<u64> {
+    /// Adds `added` bytes, whole pages, which the maximum allows.
+    fn grow(&mut self, added: u64) -> Result<()> {
         let VmMemoryDefinition { base, length_bytes } = self.definition.read();
-        let old_pages = length_bytes / PAGE_BYTES;
-        let pages = old_pages.checked_add(delta)?;
-        if pages > self.max_pages.min(MEMORY_PAGES_MAX) {
-            return None;
-        }
-        let added = delta * PAGE_BYTES;
         let base = match &mut self.addresses {
             MemoryAddresses::Slot { .. } | MemoryAddresses::Reserved { .. } => {
                 // SAFETY: the addresses up to 4 GiB behind `base` are reserved for this memory.
-                unsafe { Reservation::protect_at(base + length_bytes, added, Access::ReadWrite) }
-                    .ok()?;
+                unsafe { Reservation::protect_at(base + length_bytes, added, Access::ReadWrite) }?;
                 base
             }
             MemoryAddresses::Exact(mapping) => {
-                mapping.grow(length_bytes + added).ok()?;
+                mapping.grow(length_bytes + added)?;
                 mapping.base()
             }
         };
         self.definition.write(VmMemoryDefinition { base, length_bytes: length_bytes + added });
-        Some(old_pages)
+        Ok(())
     }
 }
 
@@ -250,6 +293,47 @@ impl MemoryAddresses {
 }
 
 impl StoreOpaque {
+    /// Adds `delta` pages to a memory, and gives the size before; `None` if it cannot.
+    ///
+    /// # Errors
+    /// The limiter's.
+    pub(crate) fn grow_memory(&mut self, index: u32, delta: u64) -> Result<Option<u64>> {
+        let memory = self.memory(index);
+        let length_bytes = memory.definition.read().length_bytes;
+        let old_pages = length_bytes / PAGE_BYTES;
+        if delta == 0 {
+            return Ok(Some(old_pages));
+        }
+        let pages = old_pages.saturating_add(delta).min(MEMORY_PAGES_MAX + 1);
+        let growth = growth(old_pages, pages, memory.max_pages);
+        let exceeds = pages > memory.max_pages.min(MEMORY_PAGES_MAX);
+        if !self.memory_may_grow(growth)? {
+            return Ok(None);
+        }
+        let grown = match exceeds {
+            true => Err(anyhow!("Memory maximum size exceeded")),
+            false => self.memory_mut(index).grow(delta * PAGE_BYTES),
+        };
+        match grown {
+            Ok(()) => Ok(Some(old_pages)),
+            Err(error) => {
+                self.memory_did_not_grow(error)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Asks the limiter for a new memory of `pages` pages.
+    ///
+    /// # Errors
+    /// If it refuses.
+    pub(crate) fn new_memory_may_have(&mut self, pages: u64, max_pages: u64) -> Result<()> {
+        if !self.memory_may_grow(growth(0, pages, max_pages))? {
+            bail!("memory minimum size of {pages} pages exceeds memory limits");
+        }
+        Ok(())
+    }
+
     /// Makes a memory at `definition` of addresses that are not part of a slot.
     pub(crate) fn new_memory(
         &mut self,

@@ -4,12 +4,15 @@
 //! function reference record; 0 is null. The first elements lie below their instance's context; a
 //! table that grows moves to memory of its owner, [`TableData::storage`].
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use aotc_abi::meta::NO_MAXIMUM;
 use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::{VmFuncRef, VmTableDefinition};
 
+#[cfg(feature = "async")]
+use crate::fiber::on_fiber;
 use crate::prelude::*;
-use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque, TableData};
+use crate::store::{AsContext, AsContextMut, Growth, StoreId, StoreOpaque, TableData};
 use crate::types::{RefType, TableType};
 use crate::value::Ref;
 use crate::vmctx::VmPtr;
@@ -37,10 +40,30 @@ impl Table {
     /// As all methods: if a table or reference belongs to another store.
     pub fn new(mut store: impl AsContextMut, ty: TableType, init: Ref) -> Result<Table> {
         let store = &mut store.as_context_mut().0.opaque;
+        store.synchronously(|store| Self::new_in(store, ty, init))
+    }
+
+    /// As [`Table::new`]; the store's limiter may wait.
+    ///
+    /// # Errors
+    /// As there, and if there is no memory for a stack.
+    #[cfg(feature = "async")]
+    pub async fn new_async(
+        mut store: impl AsContextMut<Data: Send>,
+        ty: TableType,
+        init: Ref,
+    ) -> Result<Table> {
+        on_fiber(store.as_context_mut().0, |store| Self::new_in(&mut store.opaque, ty, init))
+            .await?
+    }
+
+    fn new_in(store: &mut StoreOpaque, ty: TableType, init: Ref) -> Result<Table> {
         if ty.maximum().is_some_and(|max| max < ty.minimum()) {
             bail!("invalid limits in table type `{ty}`: minimum above maximum");
         }
         check(ty.element(), &init)?;
+        store.check_counts(0, 0, 1)?;
+        store.new_table_may_have(ty.minimum(), ty.max_or_none())?;
         let value = init.to_raw(store);
         let definition = store.add_table_definition();
         let anchor = match *ty.element() {
@@ -48,16 +71,16 @@ impl Table {
             RefType::EXTERNREF => 0,
         };
         definition.write(VmTableDefinition { base: 0, length: 0, anchor });
-        let data = TableData {
+        let mut data = TableData {
             definition,
             element: *ty.element(),
             max: ty.max_or_none(),
             storage: Vec::new(),
         };
-        let table = store.push_table(data);
-        if store.table_mut(table.index).grow(value, ty.minimum()).is_none() {
+        if data.grow(value, ty.minimum()).is_none() {
             bail!("cannot allocate a table of {} elements", ty.minimum());
         }
+        let table = store.push_table(data);
         Ok(table)
     }
 
@@ -106,7 +129,29 @@ impl Table {
         store.check(self.store);
         check(&store.table(self.index).element, &init)?;
         let value = init.to_raw(store);
-        match store.table_mut(self.index).grow(value, delta) {
+        match store.synchronously(|store| store.grow_table(self.index, value, delta))? {
+            Some(old) => Ok(old),
+            None => bail!("failed to grow table by `{delta}`"),
+        }
+    }
+
+    /// As [`Table::grow`]; the store's limiter may wait.
+    ///
+    /// # Errors
+    /// As there, and if there is no memory for a stack.
+    #[cfg(feature = "async")]
+    pub async fn grow_async(
+        &self,
+        mut store: impl AsContextMut<Data: Send>,
+        delta: u64,
+        init: Ref,
+    ) -> Result<u64> {
+        let index = self.index;
+        let store = store.as_context_mut().0;
+        store.opaque.check(self.store);
+        check(&store.opaque.table(index).element, &init)?;
+        let value = init.to_raw(&mut store.opaque);
+        match on_fiber(store, move |store| store.opaque.grow_table(index, value, delta)).await?? {
             Some(old) => Ok(old),
             None => bail!("failed to grow table by `{delta}`"),
         }
@@ -173,6 +218,52 @@ fn check(expected: &RefType, value: &Ref) -> Result<()> {
         bail!("type mismatch: expected an element of type {expected}, found {found}");
     }
     Ok(())
+}
+
+impl StoreOpaque {
+    /// Adds `delta` elements with `value`, as compiled code holds it, to a table, and gives the size before; `None` if it
+    /// cannot.
+    ///
+    /// # Errors
+    /// The limiter's.
+    pub(crate) fn grow_table(&mut self, index: u32, value: u64, delta: u64) -> Result<Option<u64>> {
+        let table = self.table(index);
+        let length = table.definition.read().length;
+        if delta == 0 {
+            return Ok(Some(length));
+        }
+        let growth = growth(length, length.saturating_add(delta), table.max);
+        let exceeds = growth.desired as u64 > table.max.min(ELEMENTS_MAX);
+        if !self.table_may_grow(growth)? {
+            return Ok(None);
+        }
+        let error = match exceeds {
+            true => "Table maximum size exceeded",
+            false => match self.table_mut(index).grow(value, delta) {
+                Some(old) => return Ok(Some(old)),
+                None => "not enough memory for the table",
+            },
+        };
+        self.table_did_not_grow(anyhow!(error))?;
+        Ok(None)
+    }
+
+    /// Asks the limiter for a new table of `elements` elements.
+    ///
+    /// # Errors
+    /// If it refuses.
+    pub(crate) fn new_table_may_have(&mut self, elements: u64, max: u64) -> Result<()> {
+        if !self.table_may_grow(growth(0, elements, max))? {
+            bail!("table minimum size of {elements} elements exceeds table limits");
+        }
+        Ok(())
+    }
+}
+
+/// What a limiter is told of a growth between these numbers of elements.
+fn growth(current: u64, desired: u64, max: u64) -> Growth {
+    let maximum = (max != NO_MAXIMUM).then_some(max as usize);
+    Growth { current: current as usize, desired: desired as usize, maximum }
 }
 
 impl TableData {

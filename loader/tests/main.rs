@@ -6,6 +6,7 @@ mod failure;
 mod faults;
 #[cfg(feature = "async")]
 mod fibers;
+mod hooks;
 mod linker;
 mod slots;
 mod support;

@@ -20,7 +20,7 @@ use aotc_abi::vmctx::{VmHostFunc, VmValue, ctx};
 use super::{Caller, RawFunc};
 use crate::call;
 use crate::prelude::*;
-use crate::store::{StoreContextMut, StoreInner, StoreOpaque};
+use crate::store::{CallHook, StoreContextMut, StoreInner, StoreOpaque};
 use crate::types::FuncType;
 use crate::unwind;
 use crate::value::Val;
@@ -155,6 +155,18 @@ pub(crate) unsafe fn call_host(host: u64, values: *mut VmValue) -> u32 {
     }
 }
 
+/// Calls a host function between two events of the call hook.
+#[cold]
+fn with_hook<T: 'static>(
+    store: &mut StoreInner<T>,
+    call: impl FnOnce(&mut StoreInner<T>) -> Result<()>,
+) -> Result<()> {
+    store.opaque.tell(CallHook::CallingHost)?;
+    let result = call(store);
+    store.opaque.tell(CallHook::ReturningFromHost)?;
+    result
+}
+
 unsafe extern "C" fn enter_closure<T, F>(host: *mut VmHostFunc, values: *mut VmValue) -> u32
 where
     T: 'static,
@@ -177,6 +189,11 @@ where
     let outcome = unwind::catch(|| {
         // SAFETY: as above.
         let store = StoreContextMut(unsafe { &mut *store });
+        if store.0.opaque.has_call_hook() {
+            return with_hook(store.0, |store| {
+                (typed.closure)(Caller { store: StoreContextMut(store), ctx: host.caller }, slots)
+            });
+        }
         (typed.closure)(Caller { store, ctx: host.caller }, slots)
     });
     match outcome {

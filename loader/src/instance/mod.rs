@@ -220,6 +220,7 @@ pub(crate) fn instantiate(
     for (index, item) in items.iter().enumerate() {
         check_store(store, module, index, item)?;
     }
+    ask_limiter(store, module)?;
     let before = store.extent();
     let allocated = allocate(store, module, items);
     if allocated.is_err() {
@@ -233,6 +234,33 @@ pub(crate) fn instantiate(
     }
     start(store, module, ctx)?;
     Ok(Instance { store: store.id, index })
+}
+
+/// Asks the store's limiter, if it has one, for all that an instance of `module` has.
+///
+/// # Errors
+/// If it refuses something.
+fn ask_limiter(store: &mut StoreOpaque, module: &Module) -> Result<()> {
+    if !store.has_limiter() {
+        return Ok(());
+    }
+    let plan = module.plan();
+    let memories = plan.memories.iter().filter_map(|plan| match *plan {
+        MemoryPlan::Imported => None,
+        MemoryPlan::AtCtx { min, max } | MemoryPlan::Separate { min, max, .. } => Some((min, max)),
+    });
+    let tables = plan.tables.iter().filter_map(|plan| match *plan {
+        TablePlan::Defined { min, max, .. } => Some((min, max)),
+        TablePlan::Imported | TablePlan::Closed => None,
+    });
+    store.check_counts(1, memories.clone().count(), tables.clone().count())?;
+    for (min, max) in memories {
+        store.new_memory_may_have(min, max)?;
+    }
+    for (min, max) in tables {
+        store.new_table_may_have(min, max)?;
+    }
+    Ok(())
 }
 
 /// Puts an instance into the store, with all its memory and its imports. If it fails, what it has put into the

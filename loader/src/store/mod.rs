@@ -6,7 +6,8 @@
 //!                                   │               ├─ memories, tables      owners of definitions
 //!                                   │               ├─ globals, host functions, external references
 //!                                   │               └─ modules               what keeps code mapped
-//!                                   └─ data: T
+//!                                   ├─ data: T
+//!                                   └─ hooks                 limiter, call hook: functions of the data
 //! ```
 //!
 //! Handles ([`crate::Func`], [`crate::Memory`], ...) are a store's number and an index or an address in it. They are checked
@@ -14,14 +15,21 @@
 //! another store, and nothing it owns refers back to it but the address in each context.
 
 mod context;
+mod hooks;
 mod opaque;
 
 use core::fmt;
 
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+pub use hooks::CallHook;
+#[cfg(feature = "async")]
+pub use hooks::CallHookHandler;
+pub(crate) use hooks::Growth;
 pub(crate) use opaque::{
     InstanceData, MemoryAddresses, MemoryData, NO_TABLE, StoreId, StoreOpaque, TableData,
 };
+
+use hooks::Hooks;
 
 use crate::engine::Engine;
 use crate::prelude::*;
@@ -37,12 +45,14 @@ pub struct Store<T: 'static> {
 pub(crate) struct StoreInner<T: 'static> {
     pub(crate) opaque: StoreOpaque,
     pub(crate) data: T,
+    hooks: Hooks<T>,
 }
 
 impl<T: 'static> Store<T> {
     /// A store with the host's `data`.
     pub fn new(engine: &Engine, data: T) -> Self {
-        Self { inner: Box::new(StoreInner { opaque: StoreOpaque::new(engine), data }) }
+        let hooks = Hooks::default();
+        Self { inner: Box::new(StoreInner { opaque: StoreOpaque::new(engine), data, hooks }) }
     }
 
     /// The engine.
@@ -62,8 +72,8 @@ impl<T: 'static> Store<T> {
 
     /// Drops everything but the host's data.
     pub fn into_data(self) -> T {
-        let StoreInner { opaque, data } = *self.inner;
-        drop(opaque);
+        let StoreInner { opaque, data, hooks } = *self.inner;
+        drop((opaque, hooks));
         data
     }
 }

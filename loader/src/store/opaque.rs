@@ -21,6 +21,7 @@ use aotc_abi::vmctx::{
     VmTableDefinition, VmValue,
 };
 
+use super::hooks::{AnyHook, AnyLimiter};
 use crate::backtrace;
 use crate::call::{Callee, DirectCallee, PanicBox, Raised};
 use crate::engine::Engine;
@@ -55,6 +56,10 @@ pub struct StoreOpaque {
     pub(crate) vm: UnsafeCell<VmStoreCtx>,
     /// Address of what the store's current fiber shares with what runs on it, or 0: see `fiber.rs`.
     pub(crate) fiber: Cell<usize>,
+    /// What is told when calls cross between the host and WebAssembly.
+    pub(super) call_hook: Option<AnyHook>,
+    /// What is asked before memories and tables are made or grow.
+    pub(super) limiter: Option<AnyLimiter>,
     /// What stands in the way of plain synchronous calls.
     pub(crate) gate: CallGate,
     /// The calls that are being made.
@@ -187,6 +192,8 @@ impl StoreOpaque {
         Self {
             vm: UnsafeCell::new(vm),
             fiber: Cell::new(0),
+            call_hook: None,
+            limiter: None,
             gate: CallGate::default(),
             #[cfg(not(feature = "std"))]
             youngest: sys::thread::Youngest::default(),
@@ -430,6 +437,11 @@ impl StoreOpaque {
 
     pub(crate) fn memory_mut(&mut self, index: u32) -> &mut MemoryData {
         &mut self.memories[index as usize]
+    }
+
+    /// How many memories and tables there are.
+    pub(super) fn memory_and_table_count(&self) -> (usize, usize) {
+        (self.memories.len(), self.tables.len())
     }
 
     pub(crate) fn push_memory(&mut self, data: MemoryData) -> Memory {
