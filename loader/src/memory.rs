@@ -37,6 +37,8 @@ pub(crate) const RESERVED_BYTES: u64 = PAGE_BYTES * MEMORY_PAGES_MAX;
 /// What fails when there are not enough addresses.
 pub(crate) const RESERVE_ADDRESSES: &str =
     "reserve addresses for a memory (those of modules compiled with --bounds explicit need none)";
+/// What fails when a memory cannot grow.
+const GROW: &str = "grow a memory";
 /// Guard behind memories that do not come from a module, in bytes.
 pub(crate) const GUARD_BYTES: u64 = 2 << 30;
 
@@ -256,11 +258,12 @@ impl MemoryData {
         let base = match &mut self.addresses {
             MemoryAddresses::Slot { .. } | MemoryAddresses::Reserved { .. } => {
                 // SAFETY: the addresses up to 4 GiB behind `base` are reserved for this memory.
-                unsafe { Reservation::protect_at(base + length_bytes, added, Access::ReadWrite) }?;
+                unsafe { Reservation::protect_at(base + length_bytes, added, Access::ReadWrite) }
+                    .map_err(LoadError::os(GROW))?;
                 base
             }
             MemoryAddresses::Exact(mapping) => {
-                mapping.grow(length_bytes + added)?;
+                mapping.grow(length_bytes + added).map_err(LoadError::os(GROW))?;
                 mapping.base()
             }
         };

@@ -191,7 +191,7 @@ impl<T: 'static> Store<T> {
 
     /// Sets a call hook that may wait. From then on the store is used through the `*_async` functions only.
     #[cfg(feature = "async")]
-    pub fn call_hook_async(&mut self, hook: impl CallHookHandler<T> + Send + Sync + 'static)
+    pub fn call_hook_async(&mut self, hook: impl CallHookHandler<T> + Sync + 'static)
     where
         T: Send,
     {
