@@ -14,6 +14,7 @@ mod seccomp;
 mod spec;
 mod support;
 mod tidy;
+mod tiny;
 mod traps;
 
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     trials.extend(seccomp::trials());
     trials.extend(spec::trials());
     trials.extend(tidy::trials());
+    trials.extend(tiny::trials());
     trials.extend(traps::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

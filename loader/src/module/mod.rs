@@ -305,7 +305,7 @@ impl ModuleInner {
                 self.sorted.get_or_init(|| {
                     let mut order: Vec<u32> = (0..ranges.len() as u32).collect();
                     // Of pieces that were merged into one place, the longest is found.
-                    order.sort_by_key(|&index| {
+                    order.sort_unstable_by_key(|&index| {
                         let range = ranges.at(index);
                         (range.code, range.bytes)
                     });

@@ -106,7 +106,7 @@ impl Plan {
                 exit: ty.exit,
             })
             .collect();
-        trampolines.sort_by_key(|trampolines| trampolines.hash);
+        trampolines.sort_unstable_by_key(|trampolines| trampolines.hash);
         let memories: Box<[MemoryPlan]> = data.memories().iter().map(MemoryPlan::new).collect();
         Self {
             imports: imports.collect(),
