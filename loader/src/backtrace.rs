@@ -11,7 +11,7 @@ use crate::sys::thread;
 
 /// The WebAssembly frames at a trap or a host function's error, innermost first. Attached to the error as
 /// context: `error.downcast_ref::<WasmBacktrace>()` finds it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WasmBacktrace {
     frames: Vec<FrameInfo>,
     frames_left_out: usize,
@@ -27,7 +27,7 @@ enum Innermost {
 }
 
 /// A frame of a [`WasmBacktrace`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FrameInfo {
     module: Module,
     func_index: u32,

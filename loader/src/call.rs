@@ -26,6 +26,7 @@ use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::VmValue;
 
 use crate::backtrace::{self, WasmBacktrace};
+use crate::coredump::WasmCoreDump;
 use crate::func::{self, for_each_arity};
 use crate::store::{CallHook, StoreOpaque};
 use crate::sys::thread::{self, Activation};
@@ -184,10 +185,21 @@ fn record_signal(store: &mut StoreOpaque) {
 
 #[cold]
 fn take_error(store: &mut StoreOpaque) -> Error {
-    match *store.raised.take().expect("compiled code raises only after the reason was recorded") {
+    let error = match *store
+        .raised
+        .take()
+        .expect("compiled code raises only after the reason was recorded")
+    {
         Raised::Trap(kind, None) => Trap::from(kind).into(),
         Raised::Trap(kind, Some(backtrace)) => Error::from(Trap::from(kind)).context(backtrace),
         Raised::Error(error) => error,
         Raised::Panic(panic) => unwind::resume(panic.into_inner()),
+    };
+    if store.engine.config().coredump_on_trap && error.downcast_ref::<WasmCoreDump>().is_none() {
+        if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+            let dump = WasmCoreDump::new(store, backtrace.clone());
+            return error.context(dump);
+        }
     }
+    error
 }

@@ -13,6 +13,7 @@ use crate::sys::{StackCreator, StackSettings};
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Config {
+    pub(crate) coredump_on_trap: bool,
     #[cfg(feature = "async")]
     pub(crate) stacks: StackSettings,
     #[cfg(not(feature = "std"))]
@@ -23,6 +24,12 @@ impl Config {
     /// The settings of [`crate::Engine::default`].
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Whether the error of a call that failed in WebAssembly comes with a [`crate::WasmCoreDump`]. Off at first.
+    pub fn coredump_on_trap(&mut self, enable: bool) -> &mut Self {
+        self.coredump_on_trap = enable;
+        self
     }
 }
 

@@ -45,6 +45,7 @@ mod backtrace;
 mod builtins;
 mod call;
 mod config;
+mod coredump;
 mod engine;
 mod error;
 mod extern_;
@@ -71,6 +72,7 @@ mod vmctx;
 
 pub use backtrace::{FrameInfo, WasmBacktrace};
 pub use config::Config;
+pub use coredump::WasmCoreDump;
 pub use engine::Engine;
 pub use error::{LinkError, LoadError, TypeMismatch, UnknownImportError};
 pub use extern_::{Export, Extern};

@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod address_space;
+mod coredump;
 mod failure;
 mod faults;
 #[cfg(feature = "async")]

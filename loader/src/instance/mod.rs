@@ -132,7 +132,17 @@ impl Instance {
         self.get_export(store, name)?.into_global()
     }
 
-    fn data<'a>(&self, store: &'a StoreOpaque) -> &'a InstanceData {
+    /// Instance `index` of `store`.
+    pub(crate) fn from_index(store: &StoreOpaque, index: u32) -> Self {
+        Self { store: store.id, index }
+    }
+
+    /// Place in the store.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
+    pub(crate) fn data<'a>(&self, store: &'a StoreOpaque) -> &'a InstanceData {
         store.check(self.store);
         &store.instances[self.index as usize]
     }

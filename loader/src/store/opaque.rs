@@ -439,6 +439,11 @@ impl StoreOpaque {
         &mut self.memories[index as usize]
     }
 
+    /// How many memories there are.
+    pub(crate) fn memory_count(&self) -> usize {
+        self.memories.len()
+    }
+
     /// How many memories and tables there are.
     pub(super) fn memory_and_table_count(&self) -> (usize, usize) {
         (self.memories.len(), self.tables.len())
