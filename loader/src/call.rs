@@ -195,11 +195,12 @@ fn take_error(store: &mut StoreOpaque) -> Error {
         Raised::Error(error) => error,
         Raised::Panic(panic) => unwind::resume(panic.into_inner()),
     };
-    if store.engine.config().coredump_on_trap && error.downcast_ref::<WasmCoreDump>().is_none() {
-        if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-            let dump = WasmCoreDump::new(store, backtrace.clone());
-            return error.context(dump);
-        }
+    if store.engine.config().coredump_on_trap
+        && error.downcast_ref::<WasmCoreDump>().is_none()
+        && let Some(backtrace) = error.downcast_ref::<WasmBacktrace>()
+    {
+        let dump = WasmCoreDump::new(store, backtrace.clone());
+        return error.context(dump);
     }
     error
 }
