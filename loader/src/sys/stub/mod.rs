@@ -5,10 +5,13 @@
 //! |---|---|
 //! | `memory.rs` | exact mappings; reservations cannot be had |
 //! | `thread.rs` | activations, linked through their stores; the stack limit that the embedder set |
+//! | `stack.rs` | the stack pointer |
 //! | `cpu.rs` | the processor's features, asked of the processor |
 
 pub(crate) mod cpu;
 #[cfg(not(feature = "std"))]
 pub(crate) mod memory;
+#[cfg(not(feature = "std"))]
+mod stack;
 #[cfg(not(feature = "std"))]
 pub(crate) mod thread;

@@ -12,6 +12,7 @@ use core::ptr;
 use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::VmStoreCtx;
 
+use super::stack::stack_pointer;
 use crate::store::StoreOpaque;
 use crate::sys::frames::{self, FRAMES_MAX};
 
@@ -57,8 +58,7 @@ impl Activation {
         let (youngest, config) = unsafe { (&(*store).youngest.0, (*store).engine.config()) };
         self.previous = youngest.replace(self);
         if self.previous.is_null() {
-            let here = ptr::from_ref(self) as u64;
-            let limit = here.saturating_sub(config.max_wasm_stack.0 as u64);
+            let limit = stack_pointer().saturating_sub(config.max_wasm_stack.0 as u64);
             // SAFETY: the caller has the store.
             unsafe { (*self.vm).stack_limit = limit };
         }
