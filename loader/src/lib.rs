@@ -31,6 +31,31 @@
 //!        from the artifact
 //! ```
 //!
+//! # Features
+//!
+//! Each adds something, and changes nothing of what is there without it. All are on by default.
+//!
+//! | feature | adds | with it come |
+//! |---|---|---|
+//! | none | modules that are linked into the program (`Module::from_linked`), with everything that can be done with their instances | `no_std` and `alloc`; `aotc-abi`, `anyhow` |
+//! | `std` | modules from files and bytes, code that traps by faulting, memories with reserved addresses, instances that are mapped, panics of host functions that pass through WebAssembly | Linux; `goblin`, `libc`, `rustix` |
+//! | `dlopen` | modules from shared libraries | `std`; `libloading` |
+//! | `async` | calls that wait without keeping their thread | `std`; `corosensei` |
+//!
+//! Without `std`, the *tiny profile*, all memory comes from the program's global allocator, and no operating system is needed.
+//!
+//! - Modules are compiled with `aotc compile --emit obj --traps explicit`, which implies `--bounds explicit`, and are linked
+//!   into the program. One that needs what is absent is refused with [`LoadError::Absent`], which names the option.
+//!   On a bare machine, modules for Linux are right: what counts is the object format and the calling convention.
+//! - The end of the stack is not known. `Config::max_wasm_stack` says how much of it compiled code may use; host functions need
+//!   theirs besides.
+//! - A host function that panics ends the program, as any panic that nobody can catch.
+//! - Locks spin. A program without threads never waits for one; an interrupt handler must not use the loader.
+//!
+//! `fixtures/tiny` is a complete program of this kind, with no C library under it.
+//!
+//! # Unsafe code
+//!
 //! Files that contain unsafe code begin with a section on what they assume and what they guarantee:
 //! `vmctx.rs`, `call.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `memory.rs`, `instance/slot.rs`, `module/mod.rs`,
 //! `module/registry.rs`, `store/hooks.rs`, `store/opaque.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
