@@ -103,7 +103,7 @@ pub use error::{LinkError, LoadError, TypeMismatch, UnknownImportError};
 pub use extern_::{Export, Extern};
 #[cfg(feature = "async")]
 pub use func::WasmTyList;
-pub use func::{Caller, Func, IntoFunc, TypedFunc, WasmParams, WasmResults, WasmRet};
+pub use func::{Caller, Func, IntoFunc, TypedFunc, ValRaw, WasmParams, WasmResults, WasmRet};
 pub use global::Global;
 pub use instance::{Instance, InstancePre};
 #[cfg(feature = "async")]
@@ -114,7 +114,9 @@ pub use limits::{
 };
 pub use linker::Linker;
 pub use memory::{Memory, MemoryAccessError};
-pub use module::Module;
+#[cfg(feature = "std")]
+pub use module::Precompiled;
+pub use module::{Module, ModuleExport, ModuleFunction, ResourcesRequired};
 #[cfg(feature = "async")]
 pub use store::CallHookHandler;
 pub use store::{AsContext, AsContextMut, CallHook, Store, StoreContext, StoreContextMut};

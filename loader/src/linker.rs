@@ -502,7 +502,12 @@ impl<T: 'static> Linker<T> {
         Ok(items.into())
     }
 
-    fn insert_func(&mut self, module: &str, name: &str, func: HostFunc) -> Result<&mut Self> {
+    pub(crate) fn insert_func(
+        &mut self,
+        module: &str,
+        name: &str,
+        func: HostFunc,
+    ) -> Result<&mut Self> {
         let ty = func.ty().clone().into();
         self.insert(
             module,

@@ -7,7 +7,10 @@ mod failure;
 mod faults;
 #[cfg(feature = "async")]
 mod fibers;
+mod func;
 mod hooks;
+mod instance;
 mod linker;
+mod module;
 mod slots;
 mod support;

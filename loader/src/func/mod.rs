@@ -6,6 +6,7 @@ mod asynchronous;
 mod caller;
 mod host;
 mod into_func;
+mod raw;
 mod typed;
 
 use core::fmt;
@@ -19,6 +20,7 @@ pub use asynchronous::WasmTyList;
 pub use caller::Caller;
 pub(crate) use host::{HostFunc, call_host, host_record};
 pub use into_func::{IntoFunc, WasmRet};
+pub use raw::ValRaw;
 pub use typed::{TypedFunc, WasmParams, WasmResults};
 
 use crate::call::{self, Callee};
@@ -27,7 +29,33 @@ use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 use crate::types::{FuncType, ValType};
 use crate::value::Val;
 
-/// A function of a store.
+/// A function of a store: an instance's, or the host's.
+///
+/// ```
+/// use aotc_loader::{Engine, Func, FuncType, Store, Val, ValType};
+///
+/// # fn main() -> anyhow::Result<()> {
+/// let engine = Engine::default();
+/// let mut store = Store::new(&engine, 10);
+///
+/// // Types follow from a closure; the store's data comes with the caller.
+/// let add = Func::wrap(&mut store, |a: i32, b: i32| a + b);
+/// assert_eq!(add.ty(&store).to_string(), "(func (param i32 i32) (result i32))");
+/// let mut sum = [Val::I32(0)];
+/// add.call(&mut store, &[Val::I32(1), Val::I32(2)], &mut sum)?;
+/// assert_eq!(sum[0].unwrap_i32(), 3);
+///
+/// // Or types are made at run time.
+/// let ty = FuncType::new(&engine, [ValType::I64], [ValType::I64]);
+/// let add_data = Func::new(&mut store, ty, |caller, params, results| {
+///     results[0] = Val::I64(params[0].unwrap_i64() + caller.data());
+///     Ok(())
+/// });
+/// let add_data = add_data.typed::<i64, i64>(&store)?;
+/// assert_eq!(add_data.call(&mut store, 32)?, 42);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy)]
 pub struct Func {
     pub(crate) store: StoreId,
@@ -51,14 +79,31 @@ pub(crate) struct RawFunc {
 }
 
 impl Func {
-    /// A host function of type `ty` that takes and gives [`Val`]s.
+    /// A host function of type `ty` that takes and gives [`Val`]s. Results are zero and null unless it sets them. If it
+    /// returns an error, that ends the WebAssembly code that called it, and is what the call from the host gives.
+    ///
+    /// # Panics
+    /// If the store's engine holds another type with the same 64-bit identity.
     pub fn new<T: 'static>(
-        mut store: impl AsContextMut<Data = T>,
+        store: impl AsContextMut<Data = T>,
         ty: FuncType,
         func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     ) -> Self {
+        Self::try_new(store, ty, func).expect("function type with a hash of its own")
+    }
+
+    /// As [`Func::new`].
+    ///
+    /// # Errors
+    /// [`crate::LoadError::TypeHashCollision`] where that panics.
+    pub fn try_new<T: 'static>(
+        mut store: impl AsContextMut<Data = T>,
+        ty: FuncType,
+        func: impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<Self> {
         let store = &mut store.as_context_mut().0.opaque;
-        store.add_host_func(alloc::sync::Arc::new(HostFunc::dynamic(ty, func)))
+        store.engine.types().add(&ty)?;
+        Ok(store.add_host_func(alloc::sync::Arc::new(HostFunc::dynamic(ty, func))))
     }
 
     /// A host function from a closure; its type follows from the closure's.
@@ -71,6 +116,17 @@ impl Func {
         store.add_host_func(alloc::sync::Arc::new(func))
     }
 
+    /// As [`Func::wrap`], in the shape of a call that may fail.
+    ///
+    /// # Errors
+    /// None in this version.
+    pub fn try_wrap<T: 'static, Params, Results>(
+        store: impl AsContextMut<Data = T>,
+        func: impl IntoFunc<T, Params, Results>,
+    ) -> Result<Self> {
+        Ok(Self::wrap(store, func))
+    }
+
     /// The type.
     ///
     /// # Panics
@@ -79,6 +135,14 @@ impl Func {
         let store = &store.as_context().0.opaque;
         store.check(self.store);
         store.func_type(self.raw.hash)
+    }
+
+    /// Whether the function can stand where one of type `ty` is expected.
+    ///
+    /// # Panics
+    /// If the function belongs to another store.
+    pub fn matches_ty(&self, store: impl AsContext, ty: &FuncType) -> bool {
+        self.ty(store).matches(ty)
     }
 
     /// Calls the function; `results` must be as many as the type has.

@@ -13,7 +13,26 @@ use crate::store::{AsContextMut, StoreOpaque};
 use crate::types::{FuncType, ValType};
 use crate::value::{Slot, WasmTy};
 
-/// A function whose type was checked once.
+/// A function whose type was checked once, so that calls need no more than the arguments.
+///
+/// ```
+/// use aotc_loader::{Engine, Instance, Module, Store, V128};
+///
+/// # fn main() -> anyhow::Result<()> {
+/// # let text = br#"(module (func (export "swap") (param i32 v128) (result v128 i32)
+/// #     (local.get 1) (local.get 0)))"#;
+/// # let image = aotc::compile(text, aotc::Emit::Image, &aotc::Options::default())?;
+/// # let engine = Engine::default();
+/// # let module = Module::from_bytes(&engine, &image)?;
+/// # let mut store = Store::new(&engine, ());
+/// # let instance = Instance::new(&mut store, &module, &[])?;
+/// // `swap` has the type (func (param i32 v128) (result v128 i32)).
+/// let swap = instance.get_typed_func::<(i32, V128), (V128, i32)>(&mut store, "swap")?;
+/// assert_eq!(swap.call(&mut store, (7, V128::from(1 << 100)))?, (V128::from(1 << 100), 7));
+/// assert!(instance.get_typed_func::<i32, i32>(&mut store, "swap").is_err());
+/// # Ok(())
+/// # }
+/// ```
 pub struct TypedFunc<Params, Results> {
     func: Func,
     callee: Callee,
@@ -42,6 +61,14 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
         if found != expected {
             return Err(anyhow!("type mismatch: expected {expected}, found {found}"));
         }
+        Self::unchecked(func, store)
+    }
+
+    /// Without looking at the types.
+    ///
+    /// # Errors
+    /// As [`StoreOpaque::callee`].
+    pub(super) fn unchecked(func: Func, store: &StoreOpaque) -> Result<Self> {
         let callee = func.callee(store)?;
         Ok(Self { func, callee, direct: store.direct_callee(&func.raw), types: PhantomData })
     }

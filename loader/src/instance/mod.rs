@@ -31,7 +31,7 @@ use crate::extern_::{Export, Extern};
 use crate::func::{Func, RawFunc, TypedFunc, WasmParams, WasmResults, host_record};
 use crate::global::Global;
 use crate::memory::Memory;
-use crate::module::{MemoryPlan, Module, SlotPlan, TablePlan};
+use crate::module::{MemoryPlan, Module, ModuleExport, SlotPlan, TablePlan};
 use crate::prelude::*;
 use crate::store::{
     AsContextMut, InstanceData, MemoryAddresses, MemoryData, NO_TABLE, StoreId, StoreOpaque,
@@ -41,12 +41,50 @@ use crate::table::Table;
 use crate::types::GlobalType;
 use crate::vmctx::{InstanceCtx, VmPtr};
 
-/// An instance of a module, owned by its store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An instance of a module, owned by its store: a handle of 16 bytes, the store's 64-bit number and the place in the
+/// store, that is as good as any copy of it.
+///
+/// WebAssembly 3.0 adds exports of two kinds, shared memories and tags; their accessors will stand beside the
+/// others.
+///
+/// ```
+/// use aotc_loader::{Engine, Func, Instance, Module, Store};
+///
+/// # fn main() -> anyhow::Result<()> {
+/// # fn compile(text: &str) -> Vec<u8> {
+/// #     aotc::compile(text.as_bytes(), aotc::Emit::Image, &aotc::Options::default()).unwrap()
+/// # }
+/// let image = compile(
+///     r#"(module
+///       (import "host" "answer" (func $answer (result i32)))
+///       (memory (export "memory") 1)
+///       (func (export "run") (i32.store (i32.const 8) (call $answer))))"#,
+/// );
+/// let engine = Engine::default();
+/// let module = Module::from_bytes(&engine, &image)?;
+/// let mut store = Store::new(&engine, ());
+/// let answer = Func::wrap(&mut store, || 42);
+/// let instance = Instance::new(&mut store, &module, &[answer.into()])?;
+/// instance.get_typed_func::<(), ()>(&mut store, "run")?.call(&mut store, ())?;
+/// let memory = instance.get_memory(&mut store, "memory").expect("an export");
+/// assert_eq!(memory.data(&store)[8], 42);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(C)]
 pub struct Instance {
     store: StoreId,
-    index: u32,
+    index: usize,
 }
+
+// The layout that headers for other languages rely on.
+const _: () = {
+    assert!(core::mem::offset_of!(Instance, store) == 0);
+    assert!(core::mem::offset_of!(Instance, index) == 8);
+    assert!(size_of::<StoreId>() == 8);
+    assert!(size_of::<Instance>() == 8 + size_of::<usize>().next_multiple_of(align_of::<u64>()));
+};
 
 impl Instance {
     /// Instantiates `module` with one import for each that it has, in order, and runs its start function.
@@ -81,7 +119,7 @@ impl Instance {
         store: impl Into<crate::StoreContextMut<'a, T>>,
     ) -> impl ExactSizeIterator<Item = Export<'a>> + 'a {
         let store: &'a StoreOpaque = &store.into().0.opaque;
-        let index = self.index;
+        let index = self.index as u32;
         let data = self.data(store).module.data();
         data.exports().iter().map(move |export| {
             let kind = ExternKind::from_u32(export.kind).expect("checked export kind");
@@ -93,7 +131,18 @@ impl Instance {
     pub fn get_export(&self, mut store: impl AsContextMut, name: &str) -> Option<Extern> {
         let store = &mut store.as_context_mut().0.opaque;
         store.check(self.store);
-        store.export(self.index, name)
+        store.export(self.index as u32, name)
+    }
+
+    /// The export that `export` leads to, without looking for a name; `None` if it is of another module.
+    pub fn get_module_export(
+        &self,
+        mut store: impl AsContextMut,
+        export: &ModuleExport,
+    ) -> Option<Extern> {
+        let store = &mut store.as_context_mut().0.opaque;
+        store.check(self.store);
+        store.module_export(self.index as u32, export)
     }
 
     /// The exported function `name`.
@@ -134,17 +183,17 @@ impl Instance {
 
     /// Instance `index` of `store`.
     pub(crate) fn from_index(store: &StoreOpaque, index: u32) -> Self {
-        Self { store: store.id, index }
+        Self { store: store.id, index: index as usize }
     }
 
     /// Place in the store.
     pub(crate) fn index(&self) -> u32 {
-        self.index
+        self.index as u32
     }
 
     pub(crate) fn data<'a>(&self, store: &'a StoreOpaque) -> &'a InstanceData {
         store.check(self.store);
-        &store.instances[self.index as usize]
+        &store.instances[self.index]
     }
 }
 
@@ -243,7 +292,7 @@ pub(crate) fn instantiate(
         store.imports.push(items.clone());
     }
     start(store, module, ctx)?;
-    Ok(Instance { store: store.id, index })
+    Ok(Instance { store: store.id, index: index as usize })
 }
 
 /// Asks the store's limiter, if it has one, for all that an instance of `module` has.
@@ -432,6 +481,12 @@ fn start(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Result<(
 }
 
 impl StoreOpaque {
+    /// The export of an instance that `export` leads to; `None` if it is of another module.
+    pub(crate) fn module_export(&self, instance: u32, export: &ModuleExport) -> Option<Extern> {
+        let module = &self.instances[instance as usize].module;
+        (module.id() == export.module).then(|| self.item(instance, export.kind, export.index))
+    }
+
     /// An item of an instance's index spaces.
     ///
     /// # Panics

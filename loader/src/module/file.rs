@@ -52,7 +52,7 @@ impl Module {
         Self::map(engine, file, bytes.len() as u64)
     }
 
-    fn map(engine: &Engine, file: OwnedFd, bytes: u64) -> Result<Module> {
+    pub(super) fn map(engine: &Engine, file: OwnedFd, bytes: u64) -> Result<Module> {
         if bytes == 0 {
             return Err(LoadError::image("the file is empty").into());
         }
@@ -86,6 +86,13 @@ impl Module {
         };
         Ok((image.file.as_fd(), image.offset))
     }
+
+    /// The file that the module is mapped from, if it is kept.
+    pub(super) fn artifact_file(&self) -> Option<BorrowedFd<'_>> {
+        let image = self.inner.image.get()?;
+        // A file that was made for the image has nothing before it.
+        (image.offset > 0).then(|| image.file.as_fd())
+    }
 }
 
 impl Image {
@@ -101,7 +108,7 @@ impl Image {
 const WHOLE_BYTES_MAX: u64 = 64 << 10;
 
 /// A file to look into, of which only the first bytes were read.
-struct FileInput<'a> {
+pub(super) struct FileInput<'a> {
     file: BorrowedFd<'a>,
     bytes: u64,
     /// The first bytes: all, if there are no more than [`WHOLE_BYTES_MAX`].
@@ -109,7 +116,7 @@ struct FileInput<'a> {
 }
 
 impl<'a> FileInput<'a> {
-    fn new(file: BorrowedFd<'a>, bytes: u64) -> Result<Self> {
+    pub(super) fn new(file: BorrowedFd<'a>, bytes: u64) -> Result<Self> {
         let head_bytes = if bytes <= WHOLE_BYTES_MAX { bytes as usize } else { image::HEAD_BYTES };
         let mut head = vec![0; head_bytes];
         let read = sys::read_at(file, 0, &mut head).map_err(LoadError::os("read the file"))?;

@@ -13,7 +13,7 @@ use goblin::elf::Elf;
 use goblin::elf::dynamic::{
     DT_FINI, DT_FINI_ARRAY, DT_INIT, DT_INIT_ARRAY, DT_JMPREL, DT_REL, DT_RELA, DT_TEXTREL,
 };
-use goblin::elf::header::{EM_AARCH64, EM_RISCV, EM_X86_64, ET_DYN};
+use goblin::elf::header::{EM_AARCH64, EM_RISCV, EM_X86_64, ET_DYN, Header};
 use goblin::elf::program_header::{
     PF_R, PF_W, PF_X, PT_DYNAMIC, PT_LOAD, PT_NOTE, PT_TLS, ProgramHeader,
 };
@@ -74,7 +74,9 @@ const DYN_BYTES: u64 = 16;
 
 /// Finds the parts of an image, and refuses whatever would need a linker or could be written.
 pub(super) fn parse(file: &impl Input) -> Result<Layout, LoadError> {
-    let headers = program_headers(file.head())?;
+    let header = header(file.head())?;
+    check_machine(&header)?;
+    let headers = program_headers(file.head(), &header)?;
     let mut text = None;
     let mut note = None;
     let mut loaded_end = 0;
@@ -134,8 +136,20 @@ pub(super) fn parse(file: &impl Input) -> Result<Layout, LoadError> {
     Ok(Layout { data, text })
 }
 
-/// The program headers of a file that begins with `head`.
-fn program_headers(head: &[u8]) -> Result<Vec<ProgramHeader>, LoadError> {
+/// Whether a file, for whatever processor, has a note of ours.
+pub(super) fn has_note(file: &impl Input) -> bool {
+    let headers = header(file.head()).and_then(|header| program_headers(file.head(), &header));
+    let notes = headers.into_iter().flatten().filter(|header| header.p_type == PT_NOTE);
+    notes.into_iter().any(|header| {
+        let end = header.p_offset.checked_add(header.p_filesz);
+        let end = end.filter(|&end| end <= file.bytes());
+        let note = end.and_then(|end| part(file, &(header.p_offset..end)).ok());
+        note.is_some_and(|note| find_note(&note).is_some())
+    })
+}
+
+/// The header of a shared object that begins with `head`.
+fn header(head: &[u8]) -> Result<Header, LoadError> {
     if !head.starts_with(b"\x7fELF") {
         return Err(LoadError::image("not an ELF file"));
     }
@@ -149,6 +163,11 @@ fn program_headers(head: &[u8]) -> Result<Vec<ProgramHeader>, LoadError> {
             "not a shared object; objects are linked into a program, images are made by `aotc compile --emit image`",
         ));
     }
+    Ok(header)
+}
+
+/// Refuses other processors' code.
+fn check_machine(header: &Header) -> Result<(), LoadError> {
     let machine = match std::env::consts::ARCH {
         "aarch64" => EM_AARCH64,
         "riscv64" => EM_RISCV,
@@ -160,6 +179,11 @@ fn program_headers(head: &[u8]) -> Result<Vec<ProgramHeader>, LoadError> {
             expected: format!("{} (ELF machine {machine})", std::env::consts::ARCH),
         });
     }
+    Ok(())
+}
+
+/// The program headers of a file that begins with `head`.
+fn program_headers(head: &[u8], header: &Header) -> Result<Vec<ProgramHeader>, LoadError> {
     let (offset, count) = (header.e_phoff, header.e_phnum);
     let end = offset.checked_add(u64::from(count) * 56);
     if header.e_phentsize != 56 || end.is_none_or(|end| end > head.len() as u64) {

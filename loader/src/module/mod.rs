@@ -15,10 +15,13 @@
 #![allow(unsafe_code, reason = "artifacts as memory")]
 
 #[cfg(feature = "std")]
+mod artifact;
+#[cfg(feature = "std")]
 mod file;
 mod host;
 #[cfg(feature = "std")]
 mod image;
+mod info;
 #[cfg(feature = "dlopen")]
 mod library;
 mod plan;
@@ -28,6 +31,7 @@ pub(crate) mod registry;
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use aotc_abi::meta::{
@@ -36,6 +40,9 @@ use aotc_abi::meta::{
 #[cfg(feature = "std")]
 use aotc_abi::target::TrapStyle;
 
+#[cfg(feature = "std")]
+pub use artifact::Precompiled;
+pub use info::{ModuleExport, ModuleFunction, ResourcesRequired};
 pub(crate) use plan::{MemoryPlan, Plan, SlotPlan, TablePlan};
 
 #[cfg(feature = "std")]
@@ -52,12 +59,36 @@ use crate::types::{
 use crate::vmctx::InstanceCtx;
 
 /// A compiled module, ready to be instantiated. Cloning gives another handle of the same module.
+///
+/// ```
+/// use aotc_loader::{Engine, Module};
+///
+/// # fn main() -> anyhow::Result<()> {
+/// # let text = br#"(module $shapes (import "host" "log" (func (param i32))) (memory (export "memory") 2 4))"#;
+/// # let options = aotc::Options { name: Some("shapes".to_owned()), ..aotc::Options::default() };
+/// # let image = aotc::compile(text, aotc::Emit::Image, &options)?;
+/// // What `aotc compile --emit image` makes, from a file with `Module::open`, or from memory:
+/// let module = Module::from_bytes(&Engine::default(), &image)?;
+/// assert_eq!(module.name(), Some("shapes"));
+/// for import in module.imports() {
+///     assert_eq!((import.module(), import.name()), ("host", "log"));
+///     assert_eq!(import.ty().to_string(), "(func (param i32))");
+/// }
+/// for export in module.exports() {
+///     assert_eq!(export.name(), "memory");
+///     assert_eq!(export.ty().unwrap_memory().maximum(), Some(4));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Module {
     inner: Arc<ModuleInner>,
 }
 
 pub(crate) struct ModuleInner {
+    /// Its number in this process, never used again.
+    id: u64,
     engine: Engine,
     data: ModuleData<'static>,
     /// Where code may lie.
@@ -160,7 +191,9 @@ impl Module {
             crate::sys::install_handlers();
         }
         let image = image.and_then(|image| image.inside(&data));
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let inner = Arc::new(ModuleInner {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             engine: engine.clone(),
             plan,
             data,
@@ -207,12 +240,6 @@ impl Module {
         })
     }
 
-    /// The type of the export `name`.
-    pub fn get_export(&self, name: &str) -> Option<ExternType> {
-        let (_, export) = self.inner.data.export(name)?;
-        Some(self.item_type(export.kind, export.index))
-    }
-
     /// Whether both are handles of one module.
     pub fn same(a: &Module, b: &Module) -> bool {
         Arc::ptr_eq(&a.inner, &b.inner)
@@ -235,6 +262,11 @@ impl Module {
     /// Address of the module data.
     pub(crate) fn code_base(&self) -> u64 {
         self.inner.code_base()
+    }
+
+    /// Its number in this process.
+    pub(crate) fn id(&self) -> u64 {
+        self.inner.id
     }
 
     pub(crate) fn func_type(&self, func: u32) -> &FuncType {
@@ -294,6 +326,20 @@ impl Module {
 impl ModuleInner {
     pub(crate) fn code_base(&self) -> u64 {
         self.data.bytes().as_ptr() as u64
+    }
+
+    /// Place in the text of a code offset that lies in it.
+    fn text_offset(&self, code: i32) -> usize {
+        (self.code_base().wrapping_add_signed(code.into()) - self.text.start) as usize
+    }
+
+    /// The pieces of code by address.
+    fn code_in_order(&self) -> impl Iterator<Item = CodeRange> + '_ {
+        self.sort_code();
+        let ranges = self.data.code_ranges();
+        let sorted = self.sorted.get();
+        let nth = move |index: u32| sorted.map_or(index, |sorted| sorted[index as usize]);
+        (0..ranges.len() as u32).map(move |index| ranges.at(nth(index)))
     }
 
     /// Sorts the pieces of code by address, unless they are.

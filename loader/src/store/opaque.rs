@@ -38,7 +38,8 @@ use crate::unwind::Payload;
 use crate::vmctx::{self, InstanceCtx, VmPtr};
 
 /// Which store a handle belongs to. Numbers are never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
 pub(crate) struct StoreId(NonZeroU64);
 
 impl StoreId {
