@@ -260,6 +260,9 @@ const SECTIONS: [(Section, &str); SECTION_COUNT] = [
     (Section::TrapOffsets, "trap offsets"),
     (Section::TrapKinds, "trap kinds"),
     (Section::AddressMap, "address map"),
+    (Section::LineFunctions, "functions with lines"),
+    (Section::Lines, "lines"),
+    (Section::LineStrings, "names in lines"),
     (Section::Strings, "strings"),
 ];
 

@@ -24,7 +24,9 @@ mod translate;
 
 pub use error::Error;
 pub use inspect::{CodeSize, ExportItem, ImportItem, InspectError, Inspection, PartSize, inspect};
-pub use options::{AddressMapStyle, Cpu, DEFAULT_CPU, Features, OptLevel, Options};
+pub use options::{
+    AddressMapStyle, Cpu, DEFAULT_CPU, DebugLinesStyle, Features, OptLevel, Options,
+};
 pub use text::TextError;
 
 use std::borrow::Cow;

@@ -26,6 +26,8 @@ pub struct Options {
     pub bounds_style: BoundsStyle,
     /// Whether backtraces will know offsets in the wasm file.
     pub address_map: AddressMapStyle,
+    /// Whether backtraces will know lines of the source, where the module has DWARF and the address map is kept.
+    pub debug_lines: DebugLinesStyle,
     /// Name of the module, for the descriptor symbol and for backtraces; default: the name section's,
     /// or `module`.
     pub name: Option<String>,
@@ -43,6 +45,7 @@ impl Default for Options {
             trap_style: TrapStyle::Signals,
             bounds_style: BoundsStyle::Guard,
             address_map: AddressMapStyle::Keep,
+            debug_lines: DebugLinesStyle::Keep,
             name: None,
             threads: None,
         }
@@ -97,6 +100,15 @@ pub enum AddressMapStyle {
     /// It does, for calls and instructions that can trap.
     Keep,
     /// It does not; backtraces have function names only.
+    Omit,
+}
+
+/// Whether the artifact maps offsets in the wasm file to lines of the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugLinesStyle {
+    /// It does, if the module has DWARF that can be read.
+    Keep,
+    /// It does not; backtraces have offsets only.
     Omit,
 }
 

@@ -33,6 +33,38 @@ pub struct FrameInfo {
     func_index: u32,
     module_offset: Option<u32>,
     func_offset: Option<u32>,
+    symbols: Vec<FrameSymbol>,
+}
+
+/// A place in the source of a frame: that of its function, or of one that was inlined into it.
+#[derive(Clone, Debug)]
+pub struct FrameSymbol {
+    name: Option<String>,
+    file: Option<String>,
+    line: Option<u32>,
+    column: Option<u32>,
+}
+
+impl FrameSymbol {
+    /// The function's name as it is written in the source.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The file, as the compiler of the source knew it.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// The line, from 1.
+    pub fn line(&self) -> Option<u32> {
+        self.line
+    }
+
+    /// The column, from 1.
+    pub fn column(&self) -> Option<u32> {
+        self.column
+    }
 }
 
 impl WasmBacktrace {
@@ -98,6 +130,12 @@ impl FrameInfo {
     pub fn func_offset(&self) -> Option<usize> {
         self.func_offset.map(|offset| offset as usize)
     }
+
+    /// Where in the source the frame is, if the module came with DWARF and the artifact keeps its lines: the functions that are
+    /// inlined here, the innermost first, then the frame's own.
+    pub fn symbols(&self) -> &[FrameSymbol] {
+        &self.symbols
+    }
 }
 
 impl fmt::Display for WasmBacktrace {
@@ -109,13 +147,32 @@ impl fmt::Display for WasmBacktrace {
                 write!(f, "{offset:#6x} - ")?;
             }
             let module = frame.module.name().unwrap_or("<unknown>");
-            match frame.func_name() {
-                Some(name) => write!(f, "{module}!{name}")?,
-                None => write!(f, "{module}!<wasm function {}>", frame.func_index)?,
+            let Some((first, inlined_into)) = frame.symbols().split_first() else {
+                match frame.func_name() {
+                    Some(name) => write!(f, "{module}!{name}")?,
+                    None => write!(f, "{module}!<wasm function {}>", frame.func_index)?,
+                }
+                continue;
+            };
+            write!(f, "{module}!{first}")?;
+            for symbol in inlined_into {
+                write!(f, "\n       inlined into {symbol}")?;
             }
         }
         if self.frames_left_out > 0 {
             write!(f, "\n  ... {} older frames left out", self.frames_left_out)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for FrameSymbol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.name().unwrap_or("<unknown>"))?;
+        let Some(file) = self.file() else { return Ok(()) };
+        write!(f, "\n             at {file}")?;
+        for number in [self.line, self.column].into_iter().map_while(|number| number) {
+            write!(f, ":{number}")?;
         }
         Ok(())
     }
@@ -146,7 +203,17 @@ fn frame(store: &StoreOpaque, pc: u64) -> Option<FrameInfo> {
         .take_while(|&(code_offset, _)| code_offset <= offset)
         .last()
         .map(|(_, wasm_offset)| wasm_offset);
+    let known = |number: u32| (number != 0).then_some(number);
+    let lines = module_offset.into_iter().flat_map(|at| module.data().lines(&range, at));
+    let string = |index: Option<u32>| Some(module.data().line_string(index?)?.to_owned());
+    let symbols = lines.map(|frame| FrameSymbol {
+        name: string(frame.name),
+        file: string(frame.file),
+        line: known(frame.line),
+        column: known(frame.column),
+    });
     Some(FrameInfo {
+        symbols: symbols.collect(),
         module: module.clone(),
         func_index: range.index,
         module_offset,

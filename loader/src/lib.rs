@@ -95,7 +95,7 @@ mod unwind;
 mod value;
 mod vmctx;
 
-pub use backtrace::{FrameInfo, WasmBacktrace};
+pub use backtrace::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::Config;
 pub use coredump::WasmCoreDump;
 pub use engine::Engine;

@@ -10,6 +10,7 @@ mod fibers;
 mod func;
 mod hooks;
 mod instance;
+mod lines;
 mod linker;
 mod module;
 mod slots;

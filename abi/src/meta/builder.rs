@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use super::header::{Fixed, Header, Section, SectionRef};
 use super::record::Record;
 use super::records::{
-    CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import, Memory, Str,
-    Table, Type,
+    CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import, LineFunction,
+    Memory, Str, Table, Type,
 };
 
 /// A 32-bit field of the module data that holds a code offset: distance from the start of the module
@@ -65,6 +65,12 @@ pub struct Builder {
     pub trap_kinds: Vec<u8>,
     /// Address map.
     pub address_map: Vec<u8>,
+    /// Where functions' lines are.
+    pub line_functions: Vec<LineFunction>,
+    /// Lines.
+    pub lines: Vec<u8>,
+    /// Names in the lines.
+    pub line_strings: Vec<Str>,
     /// Strings.
     pub strings: Vec<u8>,
 }
@@ -138,6 +144,11 @@ impl Builder {
         section(Section::TrapOffsets, &mut |out, _| encode(out, &mut self.trap_offsets, |_, _| ()));
         section(Section::TrapKinds, &mut |out, _| encode(out, &mut self.trap_kinds, |_, _| ()));
         section(Section::AddressMap, &mut |out, _| encode(out, &mut self.address_map, |_, _| ()));
+        section(Section::LineFunctions, &mut |out, _| {
+            encode(out, &mut self.line_functions, |_, _| ())
+        });
+        section(Section::Lines, &mut |out, _| encode(out, &mut self.lines, |_, _| ()));
+        section(Section::LineStrings, &mut |out, _| encode(out, &mut self.line_strings, |_, _| ()));
         section(Section::Strings, &mut |out, _| encode(out, &mut self.strings, |_, _| ()));
 
         let page_bytes = self.fixed.page_bytes as usize;

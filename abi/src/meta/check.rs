@@ -7,7 +7,7 @@ use super::header::{Header, SECTION_COUNT, Section};
 use super::record::Record;
 use super::records::{
     CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export, ExternKind,
-    Function, Global, Import, Memory, Str, Table, Type, flags,
+    Function, Global, Import, LineFunction, Memory, Str, Table, Type, flags,
 };
 use super::view::{CodeOrder, MetaError, ModuleData, malformed};
 use crate::builtin::BUILTIN_COUNT;
@@ -68,6 +68,9 @@ impl Checker<'_, '_> {
             (Section::TrapOffsets, 4),
             (Section::TrapKinds, 1),
             (Section::AddressMap, 1),
+            (Section::LineFunctions, LineFunction::BYTES),
+            (Section::Lines, 1),
+            (Section::LineStrings, Str::BYTES),
             (Section::Strings, 1),
         ];
         for (section, width) in widths {
@@ -299,6 +302,16 @@ impl Checker<'_, '_> {
         ensure(trap_offsets == trap_kinds, "trap table", at)?;
         let functions = self.data.functions().len();
         let mut previous_end = self.code.start;
+        let line_bytes = self.data.section_bytes(Section::Lines, 1).len() as u64;
+        let line_functions = self.data.records::<LineFunction>(Section::LineFunctions);
+        ensure(line_functions.len() <= functions, "lines", at)?;
+        for function in line_functions.iter() {
+            let end = u64::from(function.start) + u64::from(function.bytes);
+            ensure(end <= line_bytes, "lines", at)?;
+        }
+        for name in self.data.records::<Str>(Section::LineStrings).iter() {
+            self.string(name)?;
+        }
         for range in self.data.code_ranges().iter() {
             let start = i64::from(range.code);
             let end = start + i64::from(range.bytes);

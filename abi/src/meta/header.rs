@@ -52,6 +52,12 @@ pub enum Section {
     TrapKinds,
     /// See [`super::AddressMap`].
     AddressMap,
+    /// [`records::LineFunction`]: one for each function that the module defines, or none.
+    LineFunctions,
+    /// See [`super::LineFrames`].
+    Lines,
+    /// [`records::Str`]: names of functions and files in the lines.
+    LineStrings,
     /// UTF-8.
     Strings,
 }
@@ -218,6 +224,7 @@ const fn records_hash(mut hash: u64) -> u64 {
     hash = fields(hash, records::DataSegment::FIELDS);
     hash = fields(hash, records::ElemSegment::FIELDS);
     hash = fields(hash, records::ElemItem::FIELDS);
+    hash = fields(hash, records::LineFunction::FIELDS);
     fields(hash, records::CodeRange::FIELDS)
 }
 

@@ -18,6 +18,7 @@ mod builder;
 mod check;
 mod checksum;
 mod header;
+mod lines;
 mod record;
 mod records;
 mod view;
@@ -28,9 +29,10 @@ pub use checksum::seal;
 pub use header::{
     FORMAT_VERSION, Fixed, Header, LAYOUT_HASH, MAGIC, SECTION_COUNT, Section, SectionRef,
 };
+pub use lines::{LineFrame, LineFrames, LineWriter};
 pub use record::Record;
 pub use records::{
     CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export, ExternKind,
-    Function, Global, Import, Memory, NO_MAXIMUM, Str, Table, Type, flags,
+    Function, Global, Import, LineFunction, Memory, NO_MAXIMUM, Str, Table, Type, flags,
 };
 pub use view::{CodeOrder, MetaError, ModuleData, Records};

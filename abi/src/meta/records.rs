@@ -240,6 +240,16 @@ numbered! {
     }
 }
 
+record! {
+    /// Where the lines of a function of the module are, in the order of the functions' indices.
+    pub struct LineFunction {
+        /// Start in the lines section.
+        pub start: u32,
+        /// Length in bytes.
+        pub bytes: u32,
+    }
+}
+
 numbered! {
     /// What a piece of code is.
     CodeKind {

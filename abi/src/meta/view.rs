@@ -7,10 +7,11 @@ use core::ops::Range;
 use super::address_map::AddressMap;
 use super::check::Checker;
 use super::header::{FORMAT_VERSION, Header, LAYOUT_HASH, MAGIC, Section};
+use super::lines::LineFrames;
 use super::record::Record;
 use super::records::{
-    CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import, Memory, Str,
-    Table, Type,
+    CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import, LineFunction,
+    Memory, Str, Table, Type,
 };
 use crate::target::{Arch, BoundsStyle, Os, Target, TrapStyle};
 use crate::trap::TrapKind;
@@ -322,6 +323,27 @@ impl<'a> ModuleData<'a> {
         }
     }
 
+    /// Whether there are lines of the source.
+    pub fn has_lines(&self) -> bool {
+        self.header.sections[Section::LineFunctions as usize].count > 0
+    }
+
+    /// What the source has at `wasm_offset` in the function `range`: the function and those that it is inlined into, the
+    /// innermost first. Strings are found with [`ModuleData::line_string`].
+    pub fn lines(&self, range: &CodeRange, wasm_offset: u32) -> LineFrames<'a> {
+        let functions = self.records::<LineFunction>(Section::LineFunctions);
+        let imported = (self.functions().len() as u32).saturating_sub(functions.len() as u32);
+        let function = range.index.checked_sub(imported).and_then(|index| functions.get(index));
+        let bytes = self.section_bytes(Section::Lines, 1);
+        let bytes = function.map_or(&[][..], |at| &bytes[at.start as usize..][..at.bytes as usize]);
+        LineFrames::find(bytes, range.wasm_offset, wasm_offset)
+    }
+
+    /// A name in the lines; `None` if the lines make no sense.
+    pub fn line_string(&self, index: u32) -> Option<&'a str> {
+        self.records::<Str>(Section::LineStrings).get(index).map(|name| self.str(name))
+    }
+
     /// A string.
     pub fn str(&self, name: Str) -> &'a str {
         self.get_str(name).expect("checked string")
@@ -331,7 +353,10 @@ impl<'a> ModuleData<'a> {
     pub fn section_size_bytes(&self, section: Section) -> usize {
         let width = match section {
             Section::Types => Type::BYTES,
-            Section::ValTypes | Section::TrapKinds | Section::AddressMap | Section::Strings => 1,
+            Section::ValTypes | Section::TrapKinds | Section::AddressMap | Section::Lines => 1,
+            Section::Strings => 1,
+            Section::LineFunctions => LineFunction::BYTES,
+            Section::LineStrings => Str::BYTES,
             Section::Imports => Import::BYTES,
             Section::Exports => Export::BYTES,
             Section::ExportOrder | Section::TrapOffsets => 4,

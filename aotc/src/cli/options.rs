@@ -5,7 +5,7 @@ use std::num::NonZero;
 use aotc_abi::target::{Arch, BoundsStyle, Os, Target, TrapStyle};
 use clap::{Parser, ValueEnum};
 
-use crate::{AddressMapStyle, Cpu, DEFAULT_CPU, Features, OptLevel, Options};
+use crate::{AddressMapStyle, Cpu, DEFAULT_CPU, DebugLinesStyle, Features, OptLevel, Options};
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct CompileOptions {
@@ -30,6 +30,9 @@ pub(super) struct CompileOptions {
     /// Leave out the map from code to offsets in the wasm file.
     #[arg(long)]
     no_address_map: bool,
+    /// Leave out lines of the source, which are kept where the module has DWARF.
+    #[arg(long)]
+    no_debug_lines: bool,
     /// Name of the module, for its symbol and for backtraces.
     #[arg(long)]
     name: Option<String>,
@@ -124,6 +127,11 @@ impl CompileOptions {
             },
             trap_style,
             bounds_style,
+            debug_lines: if self.no_debug_lines {
+                DebugLinesStyle::Omit
+            } else {
+                DebugLinesStyle::Keep
+            },
             address_map: if self.no_address_map {
                 AddressMapStyle::Omit
             } else {

@@ -11,10 +11,11 @@ use aotc_abi::meta::{
 use aotc_abi::target::BoundsStyle;
 use aotc_abi::vmctx;
 
+use super::lines::Lines;
 use super::{internal, too_large};
 use crate::codegen::CompiledFunction;
 use crate::error::Result;
-use crate::options::{AddressMapStyle, Options};
+use crate::options::{AddressMapStyle, DebugLinesStyle, Options};
 use crate::parse::{ConstExpr, ConstOp, WasmModule};
 use crate::plan::{CodeId, CodeKey, GlobalPlace, MemoryPlace, Plan, TablePlan};
 use crate::translate::GUARD_BYTES;
@@ -217,6 +218,10 @@ impl<'a> Writer<'a> {
     }
 
     fn code_ranges(&mut self, options: &Options, functions: &[CompiledFunction]) {
+        let mut lines = match options.debug_lines {
+            DebugLinesStyle::Keep => Lines::new(self.module),
+            DebugLinesStyle::Omit => None,
+        };
         for (id, (&key, function)) in self.plan.codes.iter().zip(functions).enumerate() {
             let (kind, index, wasm_offset) = self.code_kind(key);
             let traps_start = self.builder.trap_offsets.len() as u32;
@@ -227,6 +232,10 @@ impl<'a> Writer<'a> {
             }
             let has_map =
                 matches!(key, CodeKey::Function(_)) && options.address_map == AddressMapStyle::Keep;
+            if let (CodeKey::Function(_), Some(lines)) = (key, &mut lines) {
+                let places = function.addresses.iter().map(|&(_, at)| at);
+                lines.function(&mut self.builder, wasm_offset, places);
+            }
             if has_map {
                 encode_addresses(&mut self.builder.address_map, wasm_offset, &function.addresses);
             }

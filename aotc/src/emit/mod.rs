@@ -11,6 +11,7 @@
 //! What differs between ELF, Mach-O and COFF is decided by [`Format`] and is in files named for the format.
 
 mod elf_image;
+mod lines;
 mod metadata;
 mod object;
 mod text;

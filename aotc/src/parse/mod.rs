@@ -134,10 +134,15 @@ fn section<'a>(module: &mut WasmModule<'a>, payload: Payload<'a>) -> Result<()> 
                 module.data.push(DataSegment { mode, bytes: data.data });
             }
         }
+        Payload::CodeSectionStart { unchecked_range, .. } => {
+            module.code_start = unchecked_range.start as u32;
+        }
         Payload::CustomSection(reader) => {
             if let wasmparser::KnownCustom::Name(reader) = reader.as_known() {
                 // A broken name section is not an error: it has no meaning.
                 module.names = names::read(reader);
+            } else if reader.name().starts_with(".debug_") {
+                module.dwarf.push((reader.name(), reader.data()));
             }
         }
         _ => {}

@@ -25,6 +25,10 @@ pub(crate) struct WasmModule<'a> {
     pub(crate) start: Option<FuncIndex>,
     /// Bodies of the defined functions.
     pub(crate) bodies: Vec<FunctionBody<'a>>,
+    /// Where the contents of the code section start in the file.
+    pub(crate) code_start: u32,
+    /// Custom sections with DWARF: names and contents.
+    pub(crate) dwarf: Vec<(&'a str, &'a [u8])>,
     pub(crate) names: Names<'a>,
     pub(crate) facts: super::facts::Facts,
 }
