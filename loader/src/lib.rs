@@ -57,8 +57,8 @@
 //! # Unsafe code
 //!
 //! Files that contain unsafe code begin with a section on what they assume and what they guarantee:
-//! `vmctx.rs`, `call.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `memory.rs`, `instance/slot.rs`, `module/mod.rs`,
-//! `module/registry.rs`, `store/hooks.rs`, `store/opaque.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
+//! `vmctx.rs`, `call.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `func/raw.rs`, `memory.rs`,
+//! `instance/slot.rs`, `module/mod.rs`, `module/artifact.rs`, `module/registry.rs`, `store/hooks.rs`, `store/opaque.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
 #![no_std]
 #![deny(unsafe_code)]
 

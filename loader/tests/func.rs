@@ -289,3 +289,31 @@ fn misuse() -> Result<()> {
     assert_eq!(panic_text(|| drop(panics.call(&mut store, &[], &mut []))), "on purpose");
     Ok(())
 }
+
+/// References that are not null among the parameters of typed calls.
+#[test]
+fn references_as_parameters() -> Result<()> {
+    let engine = Engine::default();
+    let mut store = Store::new(&engine, ());
+    let text = r#"(module
+      (table $table 1 funcref)
+      (func (export "call") (param funcref) (result i32)
+        (table.set $table (i32.const 0) (local.get 0))
+        (call_indirect (result i32) (i32.const 0)))
+      (func (export "second") (param i32 externref) (result externref) (local.get 1)))"#;
+    let instance = Instance::new(&mut store, &module(&engine, text), &[])?;
+    let call = instance.get_typed_func::<Func, i32>(&mut store, "call")?;
+    let seven = Func::wrap(&mut store, || 7);
+    assert_eq!(call.call(&mut store, seven)?, 7);
+    let second =
+        instance.get_typed_func::<(i32, ExternRef), Option<ExternRef>>(&mut store, "second")?;
+    let value = ExternRef::new(&mut store, 8i32)?;
+    let found = second.call(&mut store, (1, value))?.expect("a reference");
+    let data = found.data(&store)?.and_then(|data| data.downcast_ref::<i32>());
+    assert_eq!(data, Some(&8));
+    let mut other = Store::new(&engine, ());
+    let theirs = Func::wrap(&mut other, || 7);
+    let text = panic_text(|| drop(call.call(&mut store, theirs)));
+    assert_eq!(text, "object used with the wrong store");
+    Ok(())
+}

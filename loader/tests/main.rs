@@ -15,3 +15,4 @@ mod linker;
 mod module;
 mod slots;
 mod support;
+mod types;

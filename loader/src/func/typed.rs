@@ -11,7 +11,7 @@ use super::Func;
 use crate::call::{self, Callee, DirectArguments, DirectCallee};
 use crate::store::{AsContextMut, StoreOpaque};
 use crate::types::{FuncType, ValType};
-use crate::value::{Slot, WasmTy};
+use crate::value::{ExternRef, Slot, WasmTy};
 
 /// A function whose type was checked once, so that calls need no more than the arguments.
 ///
@@ -120,7 +120,7 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     }
 }
 
-/// Parameters of a typed call: one [`WasmTy`], or a tuple of up to 17.
+/// Parameters of a typed call: one [`WasmTy`], [`Func`] or [`ExternRef`], or a tuple of up to 17.
 pub trait WasmParams: sealed::Params {}
 
 /// Results of a typed call: one [`WasmTy`], or a tuple of up to 17.
@@ -150,23 +150,57 @@ pub(crate) mod sealed {
 impl<P: sealed::Params> WasmParams for P {}
 impl<R: sealed::Results> WasmResults for R {}
 
-impl<A: WasmTy> sealed::Params for A {
+/// What may be among the parameters of a typed call: besides all [`WasmTy`]s references that are not null, which
+/// no function of this version can promise to return.
+pub(crate) trait Param: Send + Sized {
+    type Ty: WasmTy;
+    fn into_ty(self) -> Self::Ty;
+}
+
+impl<A: WasmTy> Param for A {
+    type Ty = Self;
+
+    #[inline]
+    fn into_ty(self) -> Self {
+        self
+    }
+}
+
+impl Param for Func {
+    type Ty = Option<Func>;
+
+    #[inline]
+    fn into_ty(self) -> Option<Func> {
+        Some(self)
+    }
+}
+
+impl Param for ExternRef {
+    type Ty = Option<ExternRef>;
+
+    #[inline]
+    fn into_ty(self) -> Option<ExternRef> {
+        Some(self)
+    }
+}
+
+impl<A: Param> sealed::Params for A {
     const COUNT: usize = 1;
 
     fn types() -> Vec<ValType> {
-        vec![A::valtype()]
+        vec![A::Ty::valtype()]
     }
 
     #[inline]
     fn to_slots(self, store: &mut StoreOpaque, slots: &mut [VmValue]) {
-        self.to_slot(store, &mut slots[0]);
+        self.into_ty().to_slot(store, &mut slots[0]);
     }
 
     type Bits = [u64; 1];
 
     #[inline]
     fn to_bits(self, store: &mut StoreOpaque) -> Self::Bits {
-        [Slot::to_bits(self, store)]
+        [Slot::to_bits(self.into_ty(), store)]
     }
 }
 
@@ -190,23 +224,23 @@ impl<A: WasmTy> sealed::Results for A {
 
 macro_rules! tuples {
     ($(($count:literal $($name:ident $index:tt)*))*) => {$(
-        impl<$($name: WasmTy),*> sealed::Params for ($($name,)*) {
+        impl<$($name: Param),*> sealed::Params for ($($name,)*) {
             const COUNT: usize = $count;
 
             fn types() -> Vec<ValType> {
-                vec![$($name::valtype()),*]
+                vec![$($name::Ty::valtype()),*]
             }
 
             #[inline]
             fn to_slots(self, _store: &mut StoreOpaque, _slots: &mut [VmValue]) {
-                $(self.$index.to_slot(_store, &mut _slots[$index]);)*
+                $(self.$index.into_ty().to_slot(_store, &mut _slots[$index]);)*
             }
 
             type Bits = [u64; $count];
 
             #[inline]
             fn to_bits(self, _store: &mut StoreOpaque) -> Self::Bits {
-                [$(Slot::to_bits(self.$index, _store)),*]
+                [$(Slot::to_bits(self.$index.into_ty(), _store)),*]
             }
         }
 
