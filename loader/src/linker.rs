@@ -566,7 +566,7 @@ impl<T: 'static> Linker<T> {
             }));
         }
         if !near.is_empty() {
-            near.sort();
+            near.sort_unstable();
             let pairs = near.iter().take(NEAR_MAX);
             return Hint::Near(pairs.map(|(_, a, b)| (a.to_string(), b.to_string())).collect());
         }

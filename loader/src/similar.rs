@@ -28,7 +28,7 @@ fn distance(a: &str, b: &str) -> usize {
 /// How far `name` is from what was looked for; `None` if nobody would take one for the other.
 fn near(wanted: &str, name: &str) -> Option<usize> {
     let length = wanted.chars().count().max(name.chars().count());
-    let distance = distance(&wanted.to_lowercase(), &name.to_lowercase());
+    let distance = distance(&wanted.to_ascii_lowercase(), &name.to_ascii_lowercase());
     (distance <= (length / 3).max(1) && distance < length.max(1)).then_some(distance)
 }
 
