@@ -3,6 +3,7 @@
 
 mod address_space;
 mod coredump;
+mod examples;
 mod failure;
 mod faults;
 #[cfg(feature = "async")]
