@@ -119,7 +119,9 @@ pub use module::Precompiled;
 pub use module::{Module, ModuleExport, ModuleFunction, ResourcesRequired};
 #[cfg(feature = "async")]
 pub use store::CallHookHandler;
-pub use store::{AsContext, AsContextMut, CallHook, Store, StoreContext, StoreContextMut};
+pub use store::{
+    AsContext, AsContextMut, CallHook, OwnedRooted, RootScope, Store, StoreContext, StoreContextMut,
+};
 #[cfg(feature = "async")]
 pub use sys::{StackCreator, StackMemory};
 pub use table::Table;
@@ -128,4 +130,4 @@ pub use types::{
     ExportType, ExternType, FuncType, GlobalType, HeapType, ImportType, MemoryType,
     MemoryTypeBuilder, Mutability, RefType, TableType, ValType,
 };
-pub use value::{ExternRef, Ref, V128, Val, WasmTy};
+pub use value::{ExternRef, Ref, Rooted, V128, Val, WasmTy};

@@ -3,12 +3,12 @@
 use core::any::Any;
 use core::fmt;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use aotc_abi::vmctx::VmValue;
 
 use crate::func::Func;
 use crate::prelude::*;
-use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
+use crate::store::{AsContext, AsContextMut, OwnedRooted, StoreId, StoreOpaque};
 use crate::types::{HeapType, RefType, ValType};
 
 /// A 128-bit vector, as its bits.
@@ -34,12 +34,13 @@ impl From<V128> for u128 {
     }
 }
 
-/// A value of the host's that WebAssembly code can hold, as `externref`. The store owns it, and keeps it
-/// until the store is dropped.
+/// A handle of a value of the host's that WebAssembly code can hold, as `externref`. The store owns the value, and keeps it
+/// at least until the innermost [`crate::RootScope`] ends in which the handle was given, or the host function, or the store; see
+/// [`crate::Store::gc`]. Giving WebAssembly a handle whose value is gone panics.
 #[derive(Clone, Copy, Debug)]
 pub struct ExternRef {
     pub(crate) store: StoreId,
-    /// Place in the store, from 1: 0 is null.
+    /// Place in the store, from 1, in the low half; the high half tells it from values that were there before.
     pub(crate) number: u64,
 }
 
@@ -53,14 +54,14 @@ impl ExternRef {
         value: V,
     ) -> Result<ExternRef> {
         let store = &mut store.as_context_mut().0.opaque;
-        store.extern_refs.push(Box::new(value));
-        Ok(ExternRef { store: store.id, number: store.extern_refs.len() as u64 })
+        let number = store.add_extern_ref(Box::new(value));
+        Ok(ExternRef { store: store.id, number })
     }
 
-    /// The value.
+    /// The value. It is always `Some`; others than the host's come with later versions of WebAssembly.
     ///
     /// # Errors
-    /// None in this version.
+    /// If it was collected.
     ///
     /// # Panics
     /// If it belongs to another store.
@@ -70,9 +71,44 @@ impl ExternRef {
     ) -> Result<Option<&'a (dyn Any + Send + Sync)>> {
         let store = &store.into().0.opaque;
         store.check(self.store);
-        Ok(store.extern_refs.get(self.number as usize - 1).map(|value| &**value))
+        store.extern_refs.get(self.number).context(COLLECTED).map(Some)
+    }
+
+    /// As [`ExternRef::data`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn data_mut<'a, T: 'static>(
+        &self,
+        store: impl Into<crate::StoreContextMut<'a, T>>,
+    ) -> Result<Option<&'a mut (dyn Any + Send + Sync)>> {
+        let store = &mut store.into().0.opaque;
+        store.check(self.store);
+        store.extern_refs.get_mut(self.number).context(COLLECTED).map(Some)
+    }
+
+    /// A handle that keeps the value whatever scopes end.
+    ///
+    /// # Errors
+    /// If it was collected.
+    ///
+    /// # Panics
+    /// If it belongs to another store.
+    pub fn to_owned_rooted(&self, store: impl AsContextMut) -> Result<OwnedRooted<ExternRef>> {
+        OwnedRooted::new(store, *self)
     }
 }
+
+/// What is wrong with a handle whose value is gone.
+pub(crate) const COLLECTED: &str =
+    "attempted to use an external value that was collected after its root scope had ended";
+
+/// A handle that is valid in its [`crate::RootScope`]: here every handle is, so this is the handle itself. It is there for
+/// those who come from Wasmtime, where it is a type of its own.
+pub type Rooted<T> = T;
 
 /// A reference.
 #[derive(Clone, Copy, Debug)]
@@ -128,6 +164,7 @@ impl Ref {
             Self::Func(Some(func)) => store.func_ref(&func),
             Self::Extern(Some(value)) => {
                 store.check(value.store);
+                assert!(store.extern_refs.get(value.number).is_some(), "{COLLECTED}");
                 value.number
             }
         }
@@ -482,7 +519,11 @@ impl WasmTy for Option<ExternRef> {
 }
 
 fn extern_ref(number: u64, store: &StoreOpaque) -> Option<ExternRef> {
-    (number != 0).then_some(ExternRef { store: store.id, number })
+    if number == 0 {
+        return None;
+    }
+    store.extern_refs.root(number);
+    Some(ExternRef { store: store.id, number })
 }
 
 impl fmt::Display for V128 {

@@ -14,6 +14,7 @@ mod instance;
 mod lines;
 mod linker;
 mod module;
+mod references;
 mod slots;
 mod support;
 mod types;

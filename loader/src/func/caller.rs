@@ -46,6 +46,11 @@ pub struct Caller<'a, T: 'static> {
 }
 
 impl<'a, T: 'static> Caller<'a, T> {
+    /// As [`crate::Store::gc`]. Since WebAssembly has called, nothing is dropped, unless the host called the function itself.
+    pub fn gc(&mut self, why: Option<&core::convert::Infallible>) {
+        self.store.gc(why);
+    }
+
     /// The host's data.
     #[inline]
     pub fn data(&self) -> &T {

@@ -186,6 +186,8 @@ where
         // SAFETY: as above; the slots are the callee's alone until it returns.
         count => unsafe { core::slice::from_raw_parts_mut(values, count) },
     };
+    // SAFETY: as above. Handles that the function is given are roots until it returns.
+    let roots = unsafe { (*store).opaque.extern_refs.root_count() };
     let outcome = unwind::catch(|| {
         // SAFETY: as above.
         let store = StoreContextMut(unsafe { &mut *store });
@@ -196,6 +198,8 @@ where
         }
         (typed.closure)(Caller { store, ctx: host.caller }, slots)
     });
+    // SAFETY: as above; the closure has returned.
+    unsafe { (*store).opaque.extern_refs.unroot(roots) };
     match outcome {
         Ok(Ok(())) => 0,
         failed => {

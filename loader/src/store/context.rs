@@ -55,6 +55,14 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
     }
 }
 
+impl<T: 'static> StoreContextMut<'_, T> {
+    /// As [`Store::gc`].
+    pub fn gc(&mut self, why: Option<&core::convert::Infallible>) {
+        let _ = why;
+        self.0.opaque.collect();
+    }
+}
+
 impl<T: 'static> AsContext for Store<T> {
     type Data = T;
 

@@ -17,6 +17,8 @@
 mod context;
 mod hooks;
 mod opaque;
+mod references;
+mod scope;
 
 use core::fmt;
 
@@ -30,6 +32,8 @@ pub(crate) use opaque::{
 };
 
 use hooks::Hooks;
+
+pub use scope::{OwnedRooted, RootScope};
 
 use crate::engine::Engine;
 use crate::prelude::*;
@@ -68,6 +72,35 @@ impl<T: 'static> Store<T> {
     /// The host's data.
     pub fn data_mut(&mut self) -> &mut T {
         &mut self.inner.data
+    }
+
+    /// Drops the external values that nobody can reach any more: not through a table or global of the store, nor through a
+    /// handle whose [`RootScope`] has not ended, nor an [`OwnedRooted`]. Values are also dropped from time to time when new ones
+    /// are made. While WebAssembly of the store is on the stack, it may hold any of them, and nothing is dropped.
+    ///
+    /// `why` is of no use: it is there since Wasmtime's function takes an argument.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use aotc_loader::{Engine, ExternRef, RootScope, Store};
+    ///
+    /// # fn main() -> anyhow::Result<()> {
+    /// let mut store = Store::new(&Engine::default(), ());
+    /// let value = Arc::new(5);
+    /// {
+    ///     let mut scope = RootScope::new(&mut store);
+    ///     ExternRef::new(&mut scope, value.clone())?;
+    /// }
+    /// assert_eq!(Arc::strong_count(&value), 2);
+    /// store.gc(None);
+    /// assert_eq!(Arc::strong_count(&value), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn gc(&mut self, why: Option<&core::convert::Infallible>) {
+        let _ = why;
+        self.inner.opaque.collect();
     }
 
     /// Drops everything but the host's data.

@@ -9,7 +9,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use core::any::Any;
 use core::cell::{Cell, UnsafeCell};
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +21,7 @@ use aotc_abi::vmctx::{
 };
 
 use super::hooks::{AnyHook, AnyLimiter};
+use super::references::ExternRefs;
 use crate::backtrace;
 use crate::call::{Callee, DirectCallee, PanicBox, Raised};
 use crate::engine::Engine;
@@ -91,7 +91,8 @@ pub struct StoreOpaque {
     memory_definitions: Vec<Box<VmMemoryDefinition>>,
     #[allow(clippy::vec_box, reason = "compiled code holds the addresses")]
     table_definitions: Vec<Box<VmTableDefinition>>,
-    pub(crate) extern_refs: Vec<Box<dyn Any + Send + Sync>>,
+    /// The host's values that compiled code holds.
+    pub(crate) extern_refs: ExternRefs,
     /// The type of the last untyped call.
     known_type: Option<KnownType>,
     /// Bridges to functions without a reference record, by context and code.
@@ -214,7 +215,7 @@ impl StoreOpaque {
             globals: Vec::new(),
             memory_definitions: Vec::new(),
             table_definitions: Vec::new(),
-            extern_refs: Vec::new(),
+            extern_refs: ExternRefs::default(),
             known_type: None,
             bridges: BTreeMap::new(),
         }
@@ -438,6 +439,16 @@ impl StoreOpaque {
 
     pub(crate) fn memory_mut(&mut self, index: u32) -> &mut MemoryData {
         &mut self.memories[index as usize]
+    }
+
+    /// All tables.
+    pub(super) fn tables(&self) -> &[TableData] {
+        &self.tables
+    }
+
+    /// What the host's globals hold.
+    pub(super) fn host_globals(&self) -> impl Iterator<Item = u64> + '_ {
+        self.globals.iter().map(|global| u128::from_le_bytes(global.bytes) as u64)
     }
 
     /// How many memories there are.

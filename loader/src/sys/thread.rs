@@ -310,6 +310,11 @@ impl Thread {
     }
 }
 
+/// Whether compiled code of the store at `vm` is on this thread's stack.
+pub(crate) fn has_activation(vm: *mut VmStoreCtx) -> bool {
+    THREAD.with(|thread| !of_store(thread.activation.get(), vm).is_null())
+}
+
 fn of_store(mut activation: *const Activation, vm: *mut VmStoreCtx) -> *const Activation {
     // SAFETY: activations on the stack, linked to older ones.
     while let Some(current) = unsafe { activation.as_ref() } {

@@ -79,6 +79,12 @@ impl Activation {
     }
 }
 
+/// Whether compiled code of the store at `vm` is on the stack.
+pub(crate) fn has_activation(vm: *mut VmStoreCtx) -> bool {
+    // SAFETY: the file's contract.
+    unsafe { !(*vm.cast_const().cast::<StoreOpaque>()).youngest.0.get().is_null() }
+}
+
 /// The trap that a signal handler recorded: none.
 pub(crate) fn take_trap() -> Option<TrapKind> {
     None
