@@ -208,6 +208,12 @@ fn what_is_not_a_module() -> Result<()> {
         let file = Temporary::new(&format!("not-{}", bytes.len()), bytes)?;
         assert_eq!(Engine::detect_precompiled_file(&file.0)?, None);
     }
+    for text in [&b"\0asm\x01\0\0\0"[..], b"\n  (module)"] {
+        assert_eq!(
+            chain(Module::from_bytes(&engine, text)),
+            "not an image that can be mapped: it is WebAssembly that is not compiled yet; give what `aotc compile --emit image` makes of it"
+        );
+    }
     let own = std::env::current_exe()?;
     assert_eq!(Engine::detect_precompiled_file(&own)?, None);
     assert!(Engine::detect_precompiled_file("/nonexistent").is_err());

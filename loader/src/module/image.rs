@@ -150,6 +150,11 @@ pub(super) fn has_note(file: &impl Input) -> bool {
 
 /// The header of a shared object that begins with `head`.
 fn header(head: &[u8]) -> Result<Header, LoadError> {
+    if head.starts_with(b"\0asm") || head.trim_ascii_start().starts_with(b"(") {
+        return Err(LoadError::image(
+            "it is WebAssembly that is not compiled yet; give what `aotc compile --emit image` makes of it",
+        ));
+    }
     if !head.starts_with(b"\x7fELF") {
         return Err(LoadError::image("not an ELF file"));
     }
