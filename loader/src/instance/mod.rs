@@ -31,7 +31,7 @@ use crate::extern_::{Export, Extern};
 use crate::func::{Func, RawFunc, TypedFunc, WasmParams, WasmResults, host_record};
 use crate::global::Global;
 use crate::memory::Memory;
-use crate::module::{MemoryPlan, Module, ModuleExport, SlotPlan, TablePlan};
+use crate::module::{ImportPlan, MemoryPlan, Module, ModuleExport, SlotPlan, TablePlan};
 use crate::prelude::*;
 use crate::store::{
     AsContextMut, InstanceData, MemoryAddresses, MemoryData, NO_TABLE, StoreId, StoreOpaque,
@@ -366,15 +366,15 @@ fn fill_import(
     import: usize,
     item: &Item,
 ) {
-    let slot = module.plan().imports[import].slot;
+    let ImportPlan { slot, exit, .. } = module.plan().imports[import];
     match item {
         Item::Host(func) => {
             let host = func.record(ctx.address());
-            fill_host_func(store, module, ctx.at(slot), func.ty().hash(), host);
+            fill_host_func(store, module, ctx.at(slot), exit, host);
         }
         Item::Extern(Extern::Func(Func { raw, .. })) if raw.code == 0 => {
             let host = VmHostFunc { caller: ctx.address(), ..host_record(raw) };
-            fill_host_func(store, module, ctx.at(slot), raw.hash, host);
+            fill_host_func(store, module, ctx.at(slot), exit, host);
         }
         Item::Extern(Extern::Func(Func { raw, .. })) => {
             let (code, ctx_of_code) = (raw.code, raw.ctx);
@@ -398,10 +398,10 @@ fn fill_host_func(
     store: &StoreOpaque,
     module: &Module,
     import: VmPtr<VmFunctionImport>,
-    hash: u64,
+    exit: i32,
     host: VmHostFunc,
 ) {
-    let code = module.exit_trampoline(hash).expect("imported function types have exit trampolines");
+    let code = module.code_address(exit).expect("imported function types have exit trampolines");
     import.write(VmFunctionImport {
         code,
         ctx: import.address() + core::mem::offset_of!(VmFunctionImport, host) as u64,

@@ -43,7 +43,7 @@ use aotc_abi::target::TrapStyle;
 #[cfg(feature = "std")]
 pub use artifact::Precompiled;
 pub use info::{ModuleExport, ModuleFunction, ResourcesRequired};
-pub(crate) use plan::{MemoryPlan, Plan, SlotPlan, TablePlan};
+pub(crate) use plan::{ImportPlan, MemoryPlan, Plan, SlotPlan, TablePlan};
 
 #[cfg(feature = "std")]
 use file::Image;

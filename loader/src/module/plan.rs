@@ -28,6 +28,8 @@ pub(crate) struct ImportPlan {
     pub(crate) ty: ExternType,
     /// Context offset of its record.
     pub(crate) slot: i32,
+    /// Of a function: the exit trampoline for its type.
+    pub(crate) exit: i32,
 }
 
 /// A table.
@@ -92,10 +94,6 @@ pub(crate) struct Trampolines {
 
 impl Plan {
     pub(super) fn new(data: &ModuleData<'_>, types: &[FuncType]) -> Self {
-        let imports = data.imports().iter().map(|import| ImportPlan {
-            ty: item_type(data, types, import.kind, import.index),
-            slot: import_slot(data, &import),
-        });
         let mut trampolines: Vec<Trampolines> = data
             .types()
             .iter()
@@ -107,9 +105,16 @@ impl Plan {
             })
             .collect();
         trampolines.sort_unstable_by_key(|trampolines| trampolines.hash);
+        let imports = data.imports().iter().map(|import| {
+            let ty = item_type(data, types, import.kind, import.index);
+            let trampolines = ty.func().and_then(|ty| find(&trampolines, ty.hash()));
+            let exit = trampolines.map_or(0, |trampolines| trampolines.exit);
+            ImportPlan { ty, slot: import_slot(data, &import), exit }
+        });
+        let imports = imports.collect();
         let memories: Box<[MemoryPlan]> = data.memories().iter().map(MemoryPlan::new).collect();
         Self {
-            imports: imports.collect(),
+            imports,
             tables: data.tables().iter().map(TablePlan::new).collect(),
             slot: SlotPlan::new(data, memories.first()),
             memories,
@@ -119,17 +124,21 @@ impl Plan {
 
     /// The trampolines for the type with this hash.
     pub(crate) fn trampolines(&self, hash: u64) -> Option<Trampolines> {
-        let place = self.trampolines.partition_point(|trampolines| trampolines.hash < hash);
-        let same =
-            self.trampolines[place..].iter().take_while(|trampolines| trampolines.hash == hash);
-        // A type may be declared more than once; its trampolines may hang on any of them.
-        same.copied().reduce(|a, b| Trampolines {
-            hash,
-            entry: if a.entry != 0 { a.entry } else { b.entry },
-            direct: if a.direct != 0 { a.direct } else { b.direct },
-            exit: if a.exit != 0 { a.exit } else { b.exit },
-        })
+        find(&self.trampolines, hash)
     }
+}
+
+/// Those for the type with this hash, among all in the order of their hashes.
+fn find(all: &[Trampolines], hash: u64) -> Option<Trampolines> {
+    let place = all.partition_point(|trampolines| trampolines.hash < hash);
+    let same = all[place..].iter().take_while(|trampolines| trampolines.hash == hash);
+    // A type may be declared more than once; its trampolines may hang on any of them.
+    same.copied().reduce(|a, b| Trampolines {
+        hash,
+        entry: if a.entry != 0 { a.entry } else { b.entry },
+        direct: if a.direct != 0 { a.direct } else { b.direct },
+        exit: if a.exit != 0 { a.exit } else { b.exit },
+    })
 }
 
 fn import_slot(data: &ModuleData<'_>, import: &meta::Import) -> i32 {
