@@ -442,7 +442,7 @@ fn other_files() -> Result<()> {
         ),
         (
             scratch.write("text.aot", b"(module)"),
-            "not an image that can be mapped: not an ELF file",
+            "not an image that can be mapped: it is WebAssembly that is not compiled yet",
         ),
         (PathBuf::from("/dev/zero"), "cannot open the file: not a regular file"),
         (own, "not an image that can be mapped: "),
