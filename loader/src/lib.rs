@@ -82,6 +82,7 @@ mod instance;
 mod limits;
 mod linker;
 mod memory;
+mod memory_view;
 mod module;
 mod prelude;
 mod similar;
@@ -114,6 +115,7 @@ pub use limits::{
 };
 pub use linker::Linker;
 pub use memory::{Memory, MemoryAccessError};
+pub use memory_view::{MemoryTextError, MemoryValue};
 #[cfg(feature = "std")]
 pub use module::Precompiled;
 pub use module::{Module, ModuleExport, ModuleFunction, ResourcesRequired};

@@ -13,6 +13,7 @@ mod hooks;
 mod instance;
 mod lines;
 mod linker;
+mod memory;
 mod module;
 mod references;
 mod slots;
