@@ -75,7 +75,7 @@ impl core::error::Error for MemoryTextError {}
 /// memory.write_value(&mut store, 6, 0x0102_0304_u32)?;
 /// assert_eq!(memory.read_value::<u16>(&store, 8)?, 0x0102);
 /// memory.write_values(&mut store, 16, &[1.5_f64, 2.5])?;
-/// assert_eq!(memory.values(&store, 16, 2)?.sum::<f64>(), 4.0);
+/// assert_eq!(memory.values::<_, f64>(&store, 16, 2)?.sum::<f64>(), 4.0);
 /// memory.write(&mut store, 100, "héllo".as_bytes())?;
 /// assert_eq!(memory.read_str(&store, 100, 6)?, "héllo");
 /// # Ok(())
