@@ -85,7 +85,8 @@ impl fmt::Debug for ValRaw {
 }
 
 impl Val {
-    /// The value without its type. A reference stays as good as it was.
+    /// The value without its type. An `externref` without its type keeps nothing alive: it is good until the store's next
+    /// collection.
     ///
     /// # Errors
     /// None in this version.
