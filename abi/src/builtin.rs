@@ -54,6 +54,11 @@ pub enum Builtin {
     TableCopy = 6,
     /// `(ctx, table, segment, to, from, length)`: `table.init`, with its bounds checks.
     TableInit = 7,
+    /// `(ctx)`: the fuel is used up. Adds fuel to the store, or fails. The trampoline keeps all registers.
+    OutOfFuel = 8,
+    /// `(ctx)`: the epoch has reached the deadline. Sets another in the store, or fails. The trampoline keeps all
+    /// registers.
+    NewEpoch = 9,
 }
 
 /// A builtin's row: name, parameters after the context, result.
@@ -82,7 +87,7 @@ const fn row(
 }
 
 /// Number of builtins.
-pub const BUILTIN_COUNT: usize = 8;
+pub const BUILTIN_COUNT: usize = 10;
 
 /// Every builtin, in order of its number.
 pub const BUILTINS: [BuiltinRow; BUILTIN_COUNT] = [
@@ -94,6 +99,8 @@ pub const BUILTINS: [BuiltinRow; BUILTIN_COUNT] = [
     row(Builtin::TableFill, "table_fill", &[I32, I64, I64, I64], AbiResult::Status),
     row(Builtin::TableCopy, "table_copy", &[I32, I32, I64, I64, I64], AbiResult::Status),
     row(Builtin::TableInit, "table_init", &[I32, I32, I64, I64, I64], AbiResult::Status),
+    row(Builtin::OutOfFuel, "out_of_fuel", &[], AbiResult::Status),
+    row(Builtin::NewEpoch, "new_epoch", &[], AbiResult::Status),
 ];
 
 impl Builtin {

@@ -76,6 +76,35 @@ named_enum! {
     }
 }
 
+/// By what compiled code can be interrupted, besides traps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Interruption {
+    /// By fuel: code counts what it executes, and stops at a limit.
+    pub fuel: bool,
+    /// By epochs: code looks at a counter of the engine's, and stops when it has reached a deadline.
+    pub epochs: bool,
+}
+
+impl Interruption {
+    const FUEL: u32 = 1;
+    const EPOCHS: u32 = 2;
+
+    /// The number in an artifact.
+    pub const fn bits(self) -> u32 {
+        let fuel = if self.fuel { Self::FUEL } else { 0 };
+        let epochs = if self.epochs { Self::EPOCHS } else { 0 };
+        fuel | epochs
+    }
+
+    /// The opposite of [`Interruption::bits`], if the number is one of its.
+    pub const fn from_bits(bits: u32) -> Option<Self> {
+        if bits & !(Self::FUEL | Self::EPOCHS) != 0 {
+            return None;
+        }
+        Some(Self { fuel: bits & Self::FUEL != 0, epochs: bits & Self::EPOCHS != 0 })
+    }
+}
+
 /// What an artifact was compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Target {

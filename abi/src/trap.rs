@@ -5,7 +5,7 @@ use core::fmt;
 /// Why execution of WebAssembly code was stopped.
 ///
 /// The numbers are part of the artifact format and append-only. The texts are those of the
-/// WebAssembly specification's test suite.
+/// WebAssembly specification's test suite, where it has the trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -30,10 +30,14 @@ pub enum TrapKind {
     InvalidConversionToInteger = 9,
     /// The stack is used up.
     StackOverflow = 10,
+    /// The store's fuel is used up.
+    OutOfFuel = 11,
+    /// The epoch reached the store's deadline.
+    Interrupt = 12,
 }
 
 /// Every trap kind, in order of its number, which starts at 1.
-pub const TRAP_KINDS: [TrapKind; 10] = [
+pub const TRAP_KINDS: [TrapKind; 12] = [
     TrapKind::Unreachable,
     TrapKind::MemoryOutOfBounds,
     TrapKind::TableOutOfBounds,
@@ -44,6 +48,8 @@ pub const TRAP_KINDS: [TrapKind; 10] = [
     TrapKind::IntegerDivideByZero,
     TrapKind::InvalidConversionToInteger,
     TrapKind::StackOverflow,
+    TrapKind::OutOfFuel,
+    TrapKind::Interrupt,
 ];
 
 impl TrapKind {
@@ -55,7 +61,7 @@ impl TrapKind {
         Some(TRAP_KINDS[number as usize - 1])
     }
 
-    /// The text that the specification's test suite expects.
+    /// The text; where the specification's test suite has the trap, the one it expects.
     pub const fn message(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -68,6 +74,8 @@ impl TrapKind {
             Self::IntegerDivideByZero => "integer divide by zero",
             Self::InvalidConversionToInteger => "invalid conversion to integer",
             Self::StackOverflow => "call stack exhausted",
+            Self::OutOfFuel => "all fuel consumed by WebAssembly",
+            Self::Interrupt => "interrupt",
         }
     }
 }

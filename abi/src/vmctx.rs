@@ -152,6 +152,13 @@ pub struct VmStoreCtx {
     /// Address of `extern "C" fn(store: *mut VmStoreCtx) -> !`, which resumes at `entry_handler` with
     /// `entry_sp` and `entry_fp`. The reason was recorded before.
     pub raise: u64,
+    /// Fuel, counted upwards: what was consumed, less what may be. Code with fuel that finds it not negative calls
+    /// [`crate::builtin::Builtin::OutOfFuel`]. Up to date wherever a function is entered or left.
+    pub fuel: i64,
+    /// Code with epochs that finds the epoch here or beyond calls [`crate::builtin::Builtin::NewEpoch`].
+    pub epoch_deadline: u64,
+    /// Address of the engine's epoch, 64 bits that any thread may count up at any time.
+    pub epoch: u64,
 }
 
 /// A value in an array call's argument and result slots: 16 bytes, little-endian, the rest undefined.
@@ -286,6 +293,13 @@ pub mod store {
     pub const EXIT_PC: Field = field(offset_of!(VmStoreCtx, exit_pc) as i32, Variable);
     /// [`VmStoreCtx::raise`].
     pub const RAISE: Field = field(offset_of!(VmStoreCtx, raise) as i32, Constant);
+    /// [`VmStoreCtx::fuel`].
+    pub const FUEL: Field = field(offset_of!(VmStoreCtx, fuel) as i32, Variable);
+    /// [`VmStoreCtx::epoch_deadline`].
+    pub const EPOCH_DEADLINE: Field =
+        field(offset_of!(VmStoreCtx, epoch_deadline) as i32, Variable);
+    /// [`VmStoreCtx::epoch`]. The address; the epoch itself changes whatever the code does.
+    pub const EPOCH: Field = field(offset_of!(VmStoreCtx, epoch) as i32, Constant);
 }
 
 /// log2 of the page size of linear memories, in bytes.
@@ -405,7 +419,7 @@ const _: () = {
     assert!(size_of::<VmHostFuncRef>() == 56);
     assert!(size_of::<VmTableDefinition>() == 24);
     assert!(size_of::<VmMemoryDefinition>() == 16);
-    assert!(size_of::<VmStoreCtx>() == 56);
+    assert!(size_of::<VmStoreCtx>() == 80);
     assert!(size_of::<VmValue>() == 16);
     assert!(core::mem::align_of::<u64>() == 8);
     assert!(ctx::STORE.offset == -8 && ctx::CODE_BASE.offset == -16);

@@ -7,7 +7,7 @@ use aotc_abi::meta::{
     NO_MAXIMUM, SECTION_COUNT, Section, flags,
 };
 use aotc_abi::symbol::MODULE_DATA_SECTION;
-use aotc_abi::target::{CPU_FEATURES, CpuFeatures};
+use aotc_abi::target::{CPU_FEATURES, CpuFeatures, Interruption};
 use aotc_abi::types::ValType;
 use object::{Object, ObjectKind, ObjectSection};
 
@@ -33,6 +33,8 @@ pub struct Inspection {
     pub trap_style: &'static str,
     /// How the code keeps memory accesses in bounds.
     pub bounds_style: &'static str,
+    /// By what the code can be interrupted: `fuel`, `epochs`.
+    pub interruption: Vec<&'static str>,
     /// Guard behind memory that the code relies on.
     pub guard_bytes: u64,
     /// Page size the artifact was laid out for.
@@ -144,6 +146,7 @@ pub fn inspect(file: &[u8]) -> Result<Inspection, InspectError> {
         cpu_features: cpu_features(&data),
         trap_style: data.trap_style().name(),
         bounds_style: data.bounds_style().name(),
+        interruption: interruption(&data),
         guard_bytes: fixed.guard_bytes,
         page_bytes: fixed.page_bytes,
         imports: imports(&data),
@@ -152,6 +155,15 @@ pub fn inspect(file: &[u8]) -> Result<Inspection, InspectError> {
         module_data: module_data_sizes(&data),
         file: file_sizes(&file),
     })
+}
+
+fn interruption(data: &ModuleData<'_>) -> Vec<&'static str> {
+    let Interruption { fuel, epochs } = data.interruption();
+    [("fuel", fuel), ("epochs", epochs)]
+        .iter()
+        .filter(|(_, on)| *on)
+        .map(|(name, _)| *name)
+        .collect()
 }
 
 /// Names of the features, and numbers of bits that have no name here.
@@ -312,6 +324,9 @@ impl fmt::Display for Inspection {
         writeln!(f, "  CPU features  {}", self.cpu_features.join(" "))?;
         writeln!(f, "  traps         {}", self.trap_style)?;
         writeln!(f, "  bounds        {}, {} bytes of guard", self.bounds_style, self.guard_bytes)?;
+        if !self.interruption.is_empty() {
+            writeln!(f, "  interruption  {}", self.interruption.join(" "))?;
+        }
         writeln!(f, "  page          {} bytes", self.page_bytes)?;
         writeln!(f, "  format        {}, layout {}", self.format_version, self.layout_hash)?;
         writeln!(f, "imports")?;

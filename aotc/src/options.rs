@@ -3,7 +3,7 @@
 use std::num::NonZero;
 
 use aotc_abi::target::{
-    Arch, BoundsStyle, CPU_FEATURES, CpuFeature, CpuFeatures, Os, Target, TrapStyle,
+    Arch, BoundsStyle, CPU_FEATURES, CpuFeature, CpuFeatures, Interruption, Os, Target, TrapStyle,
 };
 
 use crate::error::{Error, Result};
@@ -24,6 +24,8 @@ pub struct Options {
     pub trap_style: TrapStyle,
     /// How the code keeps memory accesses in bounds.
     pub bounds_style: BoundsStyle,
+    /// By what the code can be interrupted; default: nothing.
+    pub interruption: Interruption,
     /// Whether backtraces will know offsets in the wasm file.
     pub address_map: AddressMapStyle,
     /// Whether backtraces will know lines of the source, where the module has DWARF and the address map is kept.
@@ -44,6 +46,7 @@ impl Default for Options {
             opt_level: OptLevel::Speed,
             trap_style: TrapStyle::Signals,
             bounds_style: BoundsStyle::Guard,
+            interruption: Interruption::default(),
             address_map: AddressMapStyle::Keep,
             debug_lines: DebugLinesStyle::Keep,
             name: None,

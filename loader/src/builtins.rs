@@ -29,6 +29,7 @@ pub(crate) fn table_address() -> u64 {
     TABLE.as_ptr() as u64
 }
 
+type Function0<R> = unsafe extern "C" fn(u64) -> R;
 type Function1<A, R> = unsafe extern "C" fn(u64, A) -> R;
 type Function2<A, B, R> = unsafe extern "C" fn(u64, A, B) -> R;
 type Function3<A, B, C, R> = unsafe extern "C" fn(u64, A, B, C) -> R;
@@ -60,6 +61,8 @@ const fn table() -> [Entry; BUILTIN_COUNT] {
             table_init as Function5<_, _, _, _, _, _>,
             table_init as *const (),
         ),
+        entry(Builtin::OutOfFuel, out_of_fuel as Function0<_>, out_of_fuel as *const ()),
+        entry(Builtin::NewEpoch, new_epoch as Function0<_>, new_epoch as *const ()),
     ]
 }
 
@@ -122,7 +125,7 @@ macro_rules! signatures {
     )*};
 }
 
-signatures! { (A) (A B) (A B C) (A B C D) (A B C D E) }
+signatures! { () (A) (A B) (A B C) (A B C D) (A B C D E) }
 
 unsafe extern "C" fn trap(ctx: u64, kind: u32) -> u32 {
     // SAFETY: the file's contract.
@@ -210,6 +213,16 @@ unsafe extern "C" fn table_init(
     }
 }
 
+unsafe extern "C" fn out_of_fuel(ctx: u64) -> u32 {
+    // SAFETY: the file's contract.
+    unsafe { interruption(ctx, |store| StoreOpaque::out_of_fuel(store)) }
+}
+
+unsafe extern "C" fn new_epoch(ctx: u64) -> u32 {
+    // SAFETY: the file's contract.
+    unsafe { interruption(ctx, |store| StoreOpaque::new_epoch(store)) }
+}
+
 /// `table.init`.
 fn init_table(
     store: &mut StoreOpaque,
@@ -289,6 +302,26 @@ unsafe fn status(ctx: u64, run: impl FnOnce(&mut StoreOpaque, u32) -> Result<(),
         Some(()) => 0,
         None => STATUS_RAISED,
     }
+}
+
+/// Runs a builtin that may call the host back, and wait. It gets the address of the store, as the host's functions do.
+///
+/// # Safety
+/// The file's contract for `ctx`.
+unsafe fn interruption(ctx: u64, run: impl FnOnce(*mut StoreOpaque) -> anyhow::Result<()>) -> u32 {
+    // SAFETY: the file's contract: the context's store, which nobody uses now; `StoreOpaque` starts with what
+    // the address is that of.
+    let store =
+        unsafe { (ctx.wrapping_add_signed(STORE.offset.into()) as *const *mut StoreOpaque).read() };
+    let outcome = unwind::catch(|| run(store));
+    // SAFETY: as above; what ran is over.
+    let store = unsafe { &mut *store };
+    match outcome {
+        Ok(Ok(())) => return 0,
+        Ok(Err(error)) => store.record_error(error),
+        Err(panic) => store.record_panic(panic),
+    }
+    STATUS_RAISED
 }
 
 /// Runs a builtin with the store and the number of the calling instance, and records why it failed, if it did.

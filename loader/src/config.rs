@@ -3,6 +3,8 @@
 #[cfg(feature = "async")]
 use alloc::sync::Arc;
 
+use aotc_abi::target::Interruption;
+
 #[cfg(feature = "async")]
 use crate::sys::{StackCreator, StackSettings};
 
@@ -16,6 +18,8 @@ pub struct Config {
     pub(crate) coredump_on_trap: bool,
     #[cfg(feature = "async")]
     pub(crate) stacks: StackSettings,
+    /// What modules' code must let itself be interrupted by.
+    pub(crate) interruption: Interruption,
     #[cfg(not(feature = "std"))]
     pub(crate) max_wasm_stack: StackBytes,
 }
@@ -29,6 +33,31 @@ impl Config {
     /// Whether the error of a call that failed in WebAssembly comes with a [`crate::WasmCoreDump`]. Off at first.
     pub fn coredump_on_trap(&mut self, enable: bool) -> &mut Self {
         self.coredump_on_trap = enable;
+        self
+    }
+}
+
+/// Interruption.
+impl Config {
+    /// Whether code consumes fuel: nearly every operator one unit. It stops when there is none left, which makes
+    /// runaway code stop at the same point each time. See [`crate::Store::set_fuel`]; a store has no fuel at first. Off at
+    /// first.
+    ///
+    /// Modules that were compiled without `--fuel` are then refused. Those that were compiled with it run in any
+    /// engine; where this is off, their fuel has no end.
+    pub fn consume_fuel(&mut self, enable: bool) -> &mut Self {
+        self.interruption.fuel = enable;
+        self
+    }
+
+    /// Whether code looks at the engine's epoch, a counter that [`crate::Engine::increment_epoch`] moves on, and stops when it
+    /// has reached its store's deadline. Cheaper than fuel; where code stops differs from run to run. See
+    /// [`crate::Store::set_epoch_deadline`]; a store's deadline has passed at first. Off at first.
+    ///
+    /// Modules that were compiled without `--epochs` are then refused. Those that were compiled with it run in any
+    /// engine; where this is off, no deadline is ever reached.
+    pub fn epoch_interruption(&mut self, enable: bool) -> &mut Self {
+        self.interruption.epochs = enable;
         self
     }
 }

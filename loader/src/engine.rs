@@ -2,9 +2,10 @@
 
 use crate::sync::RwLock;
 use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 #[cfg(feature = "async")]
@@ -27,6 +28,8 @@ pub struct Engine {
 }
 
 struct EngineInner {
+    /// Counts up; stores compare it with their deadlines. Compiled code knows its address.
+    epoch: AtomicU64,
     config: Config,
     types: Types,
     /// The stacks of asynchronous calls that are not in use.
@@ -51,6 +54,7 @@ impl Engine {
 
     fn with(config: Config) -> Self {
         let inner = EngineInner {
+            epoch: AtomicU64::new(0),
             config,
             types: Types::default(),
             #[cfg(feature = "async")]
@@ -81,6 +85,29 @@ impl Engine {
         Arc::ptr_eq(&a.inner, &b.inner)
     }
 
+    /// A handle that does not keep the engine alive: for a thread that counts up the epoch until the engine is gone.
+    pub fn weak(&self) -> EngineWeak {
+        EngineWeak { inner: Arc::downgrade(&self.inner) }
+    }
+
+    /// Begins the next epoch: code whose store has its deadline there stops, if the engine has
+    /// [`Config::epoch_interruption`].
+    ///
+    /// This adds one to an atomic counter and does nothing else, so any thread may call it at any time, and so may a signal
+    /// handler.
+    pub fn increment_epoch(&self) {
+        self.inner.epoch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn current_epoch(&self) -> u64 {
+        self.inner.epoch.load(Ordering::Relaxed)
+    }
+
+    /// Where the epoch is, as long as there is a handle of the engine.
+    pub(crate) fn epoch_address(&self) -> u64 {
+        self.inner.epoch.as_ptr() as u64
+    }
+
     pub(crate) fn types(&self) -> &Types {
         &self.inner.types
     }
@@ -99,6 +126,25 @@ impl Default for Engine {
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Engine").field(&Arc::as_ptr(&self.inner)).finish()
+    }
+}
+
+/// A handle of an engine that does not keep it alive.
+#[derive(Clone)]
+pub struct EngineWeak {
+    inner: Weak<EngineInner>,
+}
+
+impl EngineWeak {
+    /// The engine, if it is still there.
+    pub fn upgrade(&self) -> Option<Engine> {
+        self.inner.upgrade().map(|inner| Engine { inner })
+    }
+}
+
+impl fmt::Debug for EngineWeak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("EngineWeak").field(&self.inner.as_ptr()).finish()
     }
 }
 

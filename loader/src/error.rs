@@ -31,6 +31,13 @@ pub enum LoadError {
         /// Names of the missing features.
         missing: Vec<String>,
     },
+    /// The engine interrupts code in a way that this code does not allow: it could run forever.
+    Uninterruptible {
+        /// The setting of the engine, which is on.
+        setting: &'static str,
+        /// The option with which the artifact was not compiled.
+        option: &'static str,
+    },
     /// The host's pages are larger than those the artifact was laid out for.
     PageSize {
         /// The artifact's, in bytes.
@@ -81,6 +88,10 @@ impl fmt::Display for LoadError {
                 f,
                 "artifact needs processor features that are missing here: {}; compile the module without them (--cpu)",
                 missing.join(", ")
+            ),
+            Self::Uninterruptible { setting, option } => write!(
+                f,
+                "artifact was compiled without {option}, the engine has `Config::{setting}(true)`; compile the module with {option}, or set `Config::{setting}(false)`"
             ),
             Self::PageSize { found_bytes, host_bytes } => write!(
                 f,

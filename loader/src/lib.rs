@@ -99,7 +99,7 @@ mod vmctx;
 pub use backtrace::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::Config;
 pub use coredump::WasmCoreDump;
-pub use engine::Engine;
+pub use engine::{Engine, EngineWeak};
 pub use error::{LinkError, LoadError, TypeMismatch, UnknownImportError};
 pub use extern_::{Export, Extern};
 #[cfg(feature = "async")]
@@ -121,6 +121,7 @@ pub use module::Precompiled;
 pub use module::{Module, ModuleExport, ModuleFunction, ResourcesRequired};
 #[cfg(feature = "async")]
 pub use store::CallHookHandler;
+pub use store::UpdateDeadline;
 pub use store::{
     AsContext, AsContextMut, CallHook, OwnedRooted, RootScope, Store, StoreContext, StoreContextMut,
 };

@@ -31,6 +31,10 @@ impl Trap {
     pub const BadConversionToInteger: Self = Self(TrapKind::InvalidConversionToInteger);
     /// `unreachable` was executed.
     pub const UnreachableCodeReached: Self = Self(TrapKind::Unreachable);
+    /// The store's fuel is used up.
+    pub const OutOfFuel: Self = Self(TrapKind::OutOfFuel);
+    /// The engine's epoch reached the store's deadline.
+    pub const Interrupt: Self = Self(TrapKind::Interrupt);
 }
 
 impl Trap {

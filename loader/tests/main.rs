@@ -11,6 +11,7 @@ mod fibers;
 mod func;
 mod hooks;
 mod instance;
+mod interruption;
 mod lines;
 mod linker;
 mod memory;

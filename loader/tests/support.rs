@@ -25,7 +25,8 @@ pub(crate) fn explicit_image(text: &str) -> Vec<u8> {
     compile(text, &options)
 }
 
-fn compile(text: &str, options: &Options) -> Vec<u8> {
+/// The image of a module in the text format.
+pub(crate) fn compile(text: &str, options: &Options) -> Vec<u8> {
     let name = Some("test".to_owned());
     // Threads that are about to end would still count as memory of the process.
     let options = Options { name, threads: Some(NonZero::<usize>::MIN), ..options.clone() };

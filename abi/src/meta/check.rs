@@ -11,7 +11,7 @@ use super::records::{
 };
 use super::view::{CodeOrder, MetaError, ModuleData, malformed};
 use crate::builtin::BUILTIN_COUNT;
-use crate::target::{Arch, BoundsStyle, Os, TrapStyle};
+use crate::target::{Arch, BoundsStyle, Interruption, Os, TrapStyle};
 use crate::trap::TrapKind;
 use crate::types::{ValType, can_call_directly, func_type_hash};
 use crate::vmctx;
@@ -90,6 +90,8 @@ impl Checker<'_, '_> {
         ensure(Os::from_u32(fixed.os).is_some(), "unknown operating system", at)?;
         ensure(TrapStyle::from_u32(fixed.trap_style).is_some(), "unknown trap style", at)?;
         ensure(BoundsStyle::from_u32(fixed.bounds_style).is_some(), "unknown bounds style", at)?;
+        let interruption = Interruption::from_bits(fixed.interruption);
+        ensure(interruption.is_some(), "unknown way of interruption", at)?;
         let page = u64::from(fixed.page_bytes);
         ensure(page == self.data.target().page_bytes().into(), "page size", at)?;
         let vmctx_bytes = u64::from(fixed.vmctx_bytes);

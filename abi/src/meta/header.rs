@@ -111,6 +111,8 @@ record! {
         pub start_up: i32,
         /// Entry trampoline for the start-up routine or 0.
         pub start_up_entry: i32,
+        /// [`crate::target::Interruption`].
+        pub interruption: u32,
         /// Name of the module.
         pub name: records::Str,
         /// What made the artifact, for messages.
@@ -257,6 +259,9 @@ const fn vmctx_hash(mut hash: u64) -> u64 {
         vmctx::store::EXIT_FP.offset as usize,
         vmctx::store::EXIT_PC.offset as usize,
         vmctx::store::RAISE.offset as usize,
+        vmctx::store::FUEL.offset as usize,
+        vmctx::store::EPOCH_DEADLINE.offset as usize,
+        vmctx::store::EPOCH.offset as usize,
         size_of::<vmctx::VmFunctionImport>(),
         vmctx::TABLE_INLINE_ELEMENTS_MAX as usize,
     ];

@@ -13,7 +13,7 @@ use super::records::{
     CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import, LineFunction,
     Memory, Str, Table, Type,
 };
-use crate::target::{Arch, BoundsStyle, Os, Target, TrapStyle};
+use crate::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyle};
 use crate::trap::TrapKind;
 use crate::types::ValType;
 
@@ -198,6 +198,11 @@ impl<'a> ModuleData<'a> {
     /// How the code traps.
     pub fn trap_style(&self) -> TrapStyle {
         TrapStyle::from_u32(self.header.fixed.trap_style).expect("checked trap style")
+    }
+
+    /// By what the code can be interrupted.
+    pub fn interruption(&self) -> Interruption {
+        Interruption::from_bits(self.header.fixed.interruption).expect("checked interruption")
     }
 
     /// How the code checks bounds.

@@ -2,7 +2,7 @@
 
 use std::num::NonZero;
 
-use aotc_abi::target::{Arch, BoundsStyle, Os, Target, TrapStyle};
+use aotc_abi::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyle};
 use clap::{Parser, ValueEnum};
 
 use crate::{AddressMapStyle, Cpu, DEFAULT_CPU, DebugLinesStyle, Features, OptLevel, Options};
@@ -27,6 +27,12 @@ pub(super) struct CompileOptions {
     /// How memory accesses are kept in bounds.
     #[arg(long, value_enum, default_value_t = BoundsArg::Guard)]
     bounds: BoundsArg,
+    /// Count what the code executes, so that fuel can stop it (`Config::consume_fuel`).
+    #[arg(long)]
+    fuel: bool,
+    /// Let the code look at the engine's epoch, so that a deadline can stop it (`Config::epoch_interruption`).
+    #[arg(long)]
+    epochs: bool,
     /// Leave out the map from code to offsets in the wasm file.
     #[arg(long)]
     no_address_map: bool,
@@ -127,6 +133,7 @@ impl CompileOptions {
             },
             trap_style,
             bounds_style,
+            interruption: Interruption { fuel: self.fuel, epochs: self.epochs },
             debug_lines: if self.no_debug_lines {
                 DebugLinesStyle::Omit
             } else {

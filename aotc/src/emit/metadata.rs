@@ -82,6 +82,7 @@ impl<'a> Writer<'a> {
             vmctx_bytes: self.plan.layout.vmctx_bytes,
             start_up: code(start_up.map(|(routine, _)| routine)),
             start_up_entry: code(start_up.map(|(_, entry)| entry)),
+            interruption: options.interruption.bits(),
             name: self.string(&self.plan.name),
             producer: self.string(PRODUCER),
         };

@@ -151,6 +151,9 @@ impl Needs {
             table_elements: 0,
         };
         needs.builtins[Builtin::Trap as usize] = options.trap_style == TrapStyle::Explicit;
+        let has_code = !module.bodies.is_empty();
+        needs.builtins[Builtin::OutOfFuel as usize] = options.interruption.fuel && has_code;
+        needs.builtins[Builtin::NewEpoch as usize] = options.interruption.epochs && has_code;
         for step in &initial.steps {
             match step {
                 StartUpStep::ElementSegment { segment, .. } => {

@@ -34,6 +34,8 @@ pub(crate) enum Region {
     Store,
     /// Argument and result slots of calls.
     Values,
+    /// The engine's epoch.
+    Epoch,
     /// A memory that the instance defines.
     Memory(MemoryIndex),
     /// A global that the instance defines.
@@ -52,6 +54,7 @@ impl Region {
             Self::ImportedMemory => (6, "imported memory".into()),
             Self::Store => (7, "store".into()),
             Self::Values => (8, "values".into()),
+            Self::Epoch => (9, "epoch".into()),
             Self::Memory(index) => (1 << 28 | index.0, format!("memory {}", index.0).into()),
             Self::Global(index) => (2 << 28 | index.0, format!("global {}", index.0).into()),
         };

@@ -194,7 +194,10 @@ impl Translator<'_, '_> {
         self.builder.switch_to_block(frame.end);
         let results = self.builder.block_params(frame.end).to_vec();
         match frame.kind {
-            FrameKind::Function => self.emit_return(&results),
+            FrameKind::Function => {
+                self.end_checks();
+                self.emit_return(&results);
+            }
             _ => self.stack.extend(results),
         }
     }

@@ -10,10 +10,12 @@ mod bulk;
 mod call;
 mod const_expr;
 mod control;
+mod interruption;
 mod memory;
 mod ops;
 mod signature;
 mod start_up;
+mod stretches;
 mod table;
 mod trampoline;
 mod trap;
@@ -31,6 +33,7 @@ use crate::error::Result;
 use crate::options::Options;
 use crate::parse::WasmModule;
 use crate::plan::{CodeId, CodeKey, Plan};
+use stretches::Stretches;
 
 pub(crate) use memory::GUARD_BYTES;
 pub(crate) use trap::{HEAP_ACCESS, trap_kind};
@@ -96,6 +99,7 @@ pub(crate) struct Translator<'a, 'f> {
     /// Where results go that registers cannot take.
     result_area: Option<Value>,
     entry_block: Block,
+    checks: interruption::Checks,
 }
 
 impl<'a, 'f> Translator<'a, 'f> {
@@ -115,6 +119,7 @@ impl<'a, 'f> Translator<'a, 'f> {
             ctx,
             result_area: None,
             entry_block,
+            checks: interruption::Checks::default(),
         }
     }
 
@@ -149,6 +154,12 @@ impl<'a, 'f> Translator<'a, 'f> {
         }
         self.push_function_frame(&ty.results);
         let mut operators = body.get_operators_reader()?;
+        let stretches = match self.env.options.interruption.epochs {
+            true => Some(Stretches::scan(body, ty.params.len() as u32)?),
+            false => None,
+        };
+        self.builder.set_srcloc(SourceLoc::new(operators.original_position() as u32));
+        self.begin_checks(stretches);
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
             self.builder.set_srcloc(SourceLoc::new(offset as u32));

@@ -91,13 +91,29 @@ pub(crate) fn builtin(isa: &dyn TargetIsa, builtin: Builtin) -> Signature {
 /// A builtin's trampoline, as compiled code calls it: status is gone, for it raises.
 pub(crate) fn builtin_trampoline(builtin: Builtin) -> Signature {
     let row = builtin.row();
-    let mut signature = Signature::new(CallConv::Tail);
+    let mut signature = Signature::new(builtin_convention(builtin));
     signature.params.push(context_param());
     signature.params.extend(row.params.iter().map(|&ty| AbiParam::new(builtin_type(ty))));
     if row.result == AbiResult::FallibleValue {
         signature.returns.push(AbiParam::new(types::I64));
     }
     signature
+}
+
+/// How a builtin's trampoline is called. Those that hardly ever are, from the middle of hot loops, keep all registers,
+/// so that nothing of a loop has to be on the stack for their sake.
+fn builtin_convention(builtin: Builtin) -> CallConv {
+    match builtin {
+        Builtin::OutOfFuel | Builtin::NewEpoch => CallConv::PreserveAll,
+        Builtin::Trap
+        | Builtin::MemoryGrow
+        | Builtin::MemoryCopy
+        | Builtin::MemoryFill
+        | Builtin::TableGrow
+        | Builtin::TableFill
+        | Builtin::TableCopy
+        | Builtin::TableInit => CallConv::Tail,
+    }
 }
 
 fn builtin_type(ty: AbiType) -> Type {

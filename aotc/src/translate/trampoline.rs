@@ -174,6 +174,10 @@ impl<'a> Translator<'a, '_> {
         // When the stack is exhausted there is still room to say so.
         let store = match builtin {
             Builtin::Trap => self.record_exit(),
+            Builtin::OutOfFuel | Builtin::NewEpoch => {
+                self.check_host_stack();
+                self.record_exit()
+            }
             _ => self.leave_wasm(),
         };
         let table = self.load_ctx_field(vmctx::ctx::BUILTINS);
@@ -228,6 +232,14 @@ impl<'a> Translator<'a, '_> {
             function.stack_limit = Some(limit);
         }
         self.record_exit()
+    }
+
+    /// Checks that the host has stack enough, where the prologue cannot: it needs a register for that, and this
+    /// function keeps all of them.
+    fn check_host_stack(&mut self) {
+        if self.env.options.trap_style == TrapStyle::Signals {
+            self.compare_stack();
+        }
     }
 
     fn record_exit(&mut self) -> Value {

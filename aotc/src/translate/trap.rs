@@ -87,9 +87,13 @@ impl Translator<'_, '_> {
 
     /// Checks at a function's start that the stack suffices, if no guard page will tell.
     pub(crate) fn check_stack(&mut self) {
-        if self.env.options.trap_style == TrapStyle::Signals {
-            return;
+        if self.env.options.trap_style == TrapStyle::Explicit {
+            self.compare_stack();
         }
+    }
+
+    /// Traps if less stack is left than the host needs.
+    pub(crate) fn compare_stack(&mut self) {
         let store = self.load_ctx_field(vmctx::ctx::STORE);
         let limit = self.load_field(types::I64, store, 0, vmctx::store::STACK_LIMIT, Region::Store);
         let sp = self.builder.ins().get_stack_pointer(types::I64);

@@ -1,8 +1,9 @@
 //! Whether an artifact fits the program, the processor and the kernel it is to run on.
 
 use aotc_abi::meta::ModuleData;
-use aotc_abi::target::{Arch, CPU_FEATURES, CpuFeatures, Os, Target, TrapStyle};
+use aotc_abi::target::{Arch, CPU_FEATURES, CpuFeatures, Interruption, Os, Target, TrapStyle};
 
+use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::prelude::*;
 use crate::sys;
@@ -25,8 +26,8 @@ fn host() -> Option<Target> {
     Some(Target { arch, os })
 }
 
-/// Compares target, processor features and page size with the host's.
-pub(super) fn check(header: &ModuleData<'_>) -> Result<(), LoadError> {
+/// Compares target, processor features and page size with the host's, and ways of interruption with the engine's.
+pub(super) fn check(header: &ModuleData<'_>, engine: &Engine) -> Result<(), LoadError> {
     let fixed = &header.header().fixed;
     let found = Arch::from_u32(fixed.arch).zip(Os::from_u32(fixed.os));
     let host = host();
@@ -48,6 +49,7 @@ pub(super) fn check(header: &ModuleData<'_>) -> Result<(), LoadError> {
             option: "--traps explicit",
         });
     }
+    check_interruption(fixed.interruption, engine)?;
     let (found_bytes, host_bytes) = (u64::from(fixed.page_bytes), sys::page_bytes());
     if found_bytes < host_bytes {
         return Err(LoadError::PageSize { found_bytes, host_bytes });
@@ -59,6 +61,21 @@ pub(super) fn check(header: &ModuleData<'_>) -> Result<(), LoadError> {
         )));
     }
     Ok(())
+}
+
+/// Code that can be interrupted in ways of which the engine makes no use does no harm.
+fn check_interruption(found: u32, engine: &Engine) -> Result<(), LoadError> {
+    // Bits without a meaning here are found by the check of the module data.
+    let found = Interruption::from_bits(found).unwrap_or_default();
+    let expected = engine.config().interruption;
+    let settings = [
+        (expected.fuel, found.fuel, "consume_fuel", "--fuel"),
+        (expected.epochs, found.epochs, "epoch_interruption", "--epochs"),
+    ];
+    match settings.into_iter().find(|(expected, found, ..)| *expected && !found) {
+        Some((.., setting, option)) => Err(LoadError::Uninterruptible { setting, option }),
+        None => Ok(()),
+    }
 }
 
 /// Names of the features, and numbers of bits that have no name here.

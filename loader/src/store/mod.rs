@@ -15,6 +15,8 @@
 //! another store, and nothing it owns refers back to it but the address in each context.
 
 mod context;
+mod epoch;
+mod fuel;
 mod hooks;
 mod opaque;
 mod references;
@@ -23,6 +25,7 @@ mod scope;
 use core::fmt;
 
 pub use context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
+pub use epoch::UpdateDeadline;
 pub use hooks::CallHook;
 #[cfg(feature = "async")]
 pub use hooks::CallHookHandler;

@@ -20,6 +20,8 @@ use aotc_abi::vmctx::{
     VmTableDefinition, VmValue,
 };
 
+use super::epoch::AtDeadline;
+use super::fuel::{ENDLESS_FUEL, Fuel};
 use super::hooks::{AnyHook, AnyLimiter};
 use super::references::ExternRefs;
 use crate::backtrace;
@@ -63,6 +65,9 @@ pub struct StoreOpaque {
     pub(super) limiter: Option<AnyLimiter>,
     /// What stands in the way of plain synchronous calls.
     pub(crate) gate: CallGate,
+    pub(crate) fuel: Fuel,
+    /// What the host does at the deadline; `None` to trap.
+    pub(crate) at_deadline: Option<AtDeadline>,
     /// The calls that are being made.
     #[cfg(not(feature = "std"))]
     pub(crate) youngest: sys::thread::Youngest,
@@ -190,13 +195,22 @@ pub(crate) struct TableData {
 
 impl StoreOpaque {
     pub(crate) fn new(engine: &Engine) -> Self {
-        let vm = VmStoreCtx { raise: sys::raise_address(), ..VmStoreCtx::default() };
+        let interruption = engine.config().interruption;
+        let vm = VmStoreCtx {
+            raise: sys::raise_address(),
+            fuel: if interruption.fuel { 0 } else { ENDLESS_FUEL },
+            epoch_deadline: if interruption.epochs { 0 } else { u64::MAX },
+            epoch: engine.epoch_address(),
+            ..VmStoreCtx::default()
+        };
         Self {
             vm: UnsafeCell::new(vm),
             fiber: Cell::new(0),
             call_hook: None,
             limiter: None,
             gate: CallGate::default(),
+            fuel: Fuel::default(),
+            at_deadline: None,
             #[cfg(not(feature = "std"))]
             youngest: sys::thread::Youngest::default(),
             id: StoreId::next(),
@@ -232,6 +246,24 @@ impl StoreOpaque {
     #[inline]
     pub(crate) fn vm_address(&self) -> u64 {
         self.vm.get() as u64
+    }
+
+    /// [`VmStoreCtx::fuel`].
+    pub(crate) fn vm_fuel(&self) -> i64 {
+        // SAFETY: while someone has the store, compiled code does not run in it.
+        unsafe { (*self.vm.get()).fuel }
+    }
+
+    /// Sets [`VmStoreCtx::fuel`].
+    pub(crate) fn set_vm_fuel(&mut self, fuel: i64) {
+        // SAFETY: while someone has the store, compiled code does not run in it.
+        unsafe { (*self.vm.get()).fuel = fuel }
+    }
+
+    /// Sets [`VmStoreCtx::epoch_deadline`].
+    pub(crate) fn set_vm_epoch_deadline(&mut self, deadline: u64) {
+        // SAFETY: while someone has the store, compiled code does not run in it.
+        unsafe { (*self.vm.get()).epoch_deadline = deadline }
     }
 
     /// Keeps the module, and with it the code, and takes the trampolines that host functions lack.

@@ -16,16 +16,17 @@ impl Translator<'_, '_> {
         if self.skip_unreachable(operator) {
             return Ok(());
         }
+        self.before_operator(operator);
         // A family gives back whether the operator is one of its own.
         let handled = integer::translate(self, operator)
             || self.control_operator(operator)
             || variable::translate(self, operator)
             || float::translate(self, operator)
             || simd::translate(self, operator);
-        if handled {
-            Ok(())
-        } else {
-            Err(Error::Unsupported { what: format!("instruction {operator:?}"), offset })
+        if !handled {
+            return Err(Error::Unsupported { what: format!("instruction {operator:?}"), offset });
         }
+        self.after_operator(operator, offset);
+        Ok(())
     }
 }
