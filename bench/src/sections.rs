@@ -88,6 +88,9 @@ fn call<'a>(bench: &mut Bench<'a>) -> Result<()> {
     bench.time("call: host to wasm, untyped", Effort::SHORT, other, |side| {
         side.untyped_call(artifacts.path(side))
     })?;
+    bench.time("call: host to wasm, asynchronous", Effort::SHORT, other, |side| {
+        side.async_call(artifacts.path(side))
+    })?;
     for (label, export) in [
         ("call: wasm to host", "host_calls"),
         ("call: wasm to host, with `Caller`", "host_calls_with_caller"),

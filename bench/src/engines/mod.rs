@@ -44,6 +44,9 @@ pub(crate) trait Contender {
     /// Calls `add` through an untyped function.
     fn untyped_call<'a>(&'a self, artifact: &Path) -> Result<Work<'a>>;
 
+    /// Calls `add` through a typed function on a stack of its own, where it does not wait.
+    fn async_call<'a>(&'a self, artifact: &Path) -> Result<Work<'a>>;
+
     /// Calls `export` once, with the number of times as the argument.
     fn counted_call<'a>(&'a self, artifact: &Path, export: &'static str) -> Result<Work<'a>>;
 

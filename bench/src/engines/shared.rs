@@ -10,8 +10,10 @@
 use std::hint::black_box;
 use std::num::NonZero;
 use std::path::Path;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{
     Caller, Engine, Host, Instance, InstancePre, Linker, NAME, Output, Side, Store, Trap, Val,
@@ -74,6 +76,22 @@ impl Contender for Side {
             for _ in 0..times {
                 add.call(&mut store, black_box(&[Val::I32(1), Val::I32(2)]), &mut results)?;
                 black_box(&results);
+            }
+            Ok(())
+        }))
+    }
+
+    fn async_call<'a>(&'a self, artifact: &Path) -> Result<Work<'a>> {
+        let (mut store, instance) = instance(&self.engine, artifact)?;
+        let add = instance.get_typed_func::<(i32, i32), i32>(&mut store, "add")?;
+        Ok(Box::new(move |times| {
+            let mut context = Context::from_waker(Waker::noop());
+            for _ in 0..times {
+                let call = pin!(add.call_async(&mut store, black_box((1, 2))));
+                match call.poll(&mut context) {
+                    Poll::Ready(result) => black_box(result?),
+                    Poll::Pending => bail!("it has nothing to wait for"),
+                };
             }
             Ok(())
         }))
