@@ -20,6 +20,7 @@ const UNSAFE_FILES: [&str; 32] = [
     "loader/src/func/host.rs",
     "loader/src/func/raw.rs",
     "loader/src/instance/heap_slot.rs",
+    "loader/src/instance/pool.rs",
     "loader/src/instance/slot.rs",
     "loader/src/memory.rs",
     "loader/src/module/artifact.rs",

@@ -118,6 +118,7 @@ pub(crate) fn call_directly<A: DirectArguments>(
 #[inline]
 fn activate(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn) -> Result<u64> {
     store.tell(CallHook::CallingWasm)?;
+    *store.reached.get_mut() = true;
     let mut activation = Activation::new(store.vm.get());
     // SAFETY: the activation stays where it is until it is left, below.
     unsafe { activation.enter() };

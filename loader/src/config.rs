@@ -5,6 +5,8 @@ use alloc::sync::Arc;
 
 use aotc_abi::target::Interruption;
 
+#[cfg(feature = "std")]
+use crate::allocation::InstanceAllocationStrategy;
 #[cfg(feature = "async")]
 use crate::sys::{StackCreator, StackSettings};
 
@@ -22,12 +24,24 @@ pub struct Config {
     pub(crate) interruption: Interruption,
     #[cfg(not(feature = "std"))]
     pub(crate) max_wasm_stack: StackBytes,
+    #[cfg(feature = "std")]
+    pub(crate) allocation_strategy: InstanceAllocationStrategy,
 }
 
 impl Config {
     /// The settings of [`crate::Engine::default`].
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Where instances get their memory: [`InstanceAllocationStrategy::OnDemand`].
+    #[cfg(feature = "std")]
+    pub fn allocation_strategy(
+        &mut self,
+        strategy: impl Into<InstanceAllocationStrategy>,
+    ) -> &mut Self {
+        self.allocation_strategy = strategy.into();
+        self
     }
 
     /// Whether the error of a call that failed in WebAssembly comes with a [`crate::WasmCoreDump`]. Off at first.

@@ -28,6 +28,8 @@ pub struct WasmCoreDump {
 
 impl WasmCoreDump {
     pub(crate) fn new(store: &StoreOpaque, backtrace: WasmBacktrace) -> Self {
+        // The handles that it holds can be used.
+        store.reached.store(true, core::sync::atomic::Ordering::Relaxed);
         let mut globals: Vec<Global> = Vec::new();
         for data in &store.instances {
             for index in 0..data.module.data().globals().len() as u32 {

@@ -11,8 +11,12 @@ use anyhow::Result;
 #[cfg(feature = "async")]
 use anyhow::ensure;
 
+#[cfg(feature = "std")]
+use crate::allocation::{InstanceAllocationStrategy, PoolingAllocatorMetrics};
 use crate::config::Config;
 use crate::error::LoadError;
+#[cfg(feature = "std")]
+use crate::instance::Pool;
 #[cfg(feature = "async")]
 use crate::prelude::Box;
 #[cfg(feature = "async")]
@@ -35,6 +39,22 @@ struct EngineInner {
     /// The stacks of asynchronous calls that are not in use.
     #[cfg(feature = "async")]
     stacks: StackPool,
+    #[cfg(feature = "std")]
+    pool: Option<Pool>,
+}
+
+impl EngineInner {
+    fn new(config: Config) -> Self {
+        Self {
+            epoch: AtomicU64::new(0),
+            config,
+            types: Types::default(),
+            #[cfg(feature = "async")]
+            stacks: StackPool::new(),
+            #[cfg(feature = "std")]
+            pool: None,
+        }
+    }
 }
 
 impl Engine {
@@ -49,17 +69,19 @@ impl Engine {
             "`async_stack_size` is {} bytes, and at least {STACK_BYTES_MIN} are needed",
             config.stacks.bytes,
         );
-        Ok(Self::with(config.clone()))
+        #[cfg(feature = "std")]
+        let pool = match &config.allocation_strategy {
+            InstanceAllocationStrategy::OnDemand => None,
+            InstanceAllocationStrategy::Pooling(pool) => Some(Pool::new(pool)?),
+        };
+        Ok(Self::with(EngineInner {
+            #[cfg(feature = "std")]
+            pool,
+            ..EngineInner::new(config.clone())
+        }))
     }
 
-    fn with(config: Config) -> Self {
-        let inner = EngineInner {
-            epoch: AtomicU64::new(0),
-            config,
-            types: Types::default(),
-            #[cfg(feature = "async")]
-            stacks: StackPool::new(),
-        };
+    fn with(inner: EngineInner) -> Self {
         Self { inner: Arc::new(inner) }
     }
 
@@ -108,8 +130,19 @@ impl Engine {
         self.inner.epoch.as_ptr() as u64
     }
 
+    /// What the engine's pool holds; `None` if it has none.
+    #[cfg(feature = "std")]
+    pub fn pooling_allocator_metrics(&self) -> Option<PoolingAllocatorMetrics> {
+        PoolingAllocatorMetrics::new(self)
+    }
+
     pub(crate) fn types(&self) -> &Types {
         &self.inner.types
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn pool(&self) -> Option<&Pool> {
+        self.inner.pool.as_ref()
     }
 }
 
@@ -119,7 +152,7 @@ impl RefUnwindSafe for Engine {}
 
 impl Default for Engine {
     fn default() -> Self {
-        Self::with(Config::default())
+        Self::with(EngineInner::new(Config::default()))
     }
 }
 

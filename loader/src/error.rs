@@ -59,6 +59,12 @@ pub enum LoadError {
         /// The option of `aotc compile` that does without.
         option: &'static str,
     },
+    /// The module does not fit the places of the engine's pool.
+    #[cfg(feature = "std")]
+    Pool {
+        /// What exceeds which limit.
+        what: String,
+    },
     /// The operating system refused something.
     #[cfg(feature = "std")]
     Os {
@@ -104,6 +110,8 @@ impl fmt::Display for LoadError {
                 f,
                 "artifact needs {what}, which this build of the loader lacks; compile the module with {option}"
             ),
+            #[cfg(feature = "std")]
+            Self::Pool { what } => f.write_str(what),
             // The system's answer is the error's source.
             #[cfg(feature = "std")]
             Self::Os { action, .. } => write!(f, "cannot {action}"),

@@ -58,7 +58,7 @@
 //!
 //! Files that contain unsafe code begin with a section on what they assume and what they guarantee:
 //! `vmctx.rs`, `call.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `func/raw.rs`, `memory.rs`,
-//! `instance/slot.rs`, `module/mod.rs`, `module/artifact.rs`, `module/registry.rs`, `store/hooks.rs`, `store/opaque.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
+//! `instance/slot.rs`, `instance/pool.rs`, `module/mod.rs`, `module/artifact.rs`, `module/registry.rs`, `store/hooks.rs`, `store/opaque.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -66,6 +66,8 @@ extern crate alloc;
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "std")]
+mod allocation;
 mod backtrace;
 mod builtins;
 mod call;
@@ -96,6 +98,11 @@ mod unwind;
 mod value;
 mod vmctx;
 
+#[cfg(feature = "std")]
+pub use allocation::{
+    Enabled, InstanceAllocationStrategy, PoolConcurrencyLimitError, PoolingAllocationConfig,
+    PoolingAllocatorMetrics,
+};
 pub use backtrace::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::Config;
 pub use coredump::WasmCoreDump;

@@ -270,6 +270,29 @@ impl MemoryData {
         self.definition.write(VmMemoryDefinition { base, length_bytes: length_bytes + added });
         Ok(())
     }
+
+    /// Makes it `pages` pages of zeros, as many as it had at first.
+    ///
+    /// # Panics
+    /// If it is part of a slot, with which it is reset.
+    pub(crate) fn reset(&mut self, pages: u64) -> Result<()> {
+        let VmMemoryDefinition { base, length_bytes: old_bytes } = self.definition.read();
+        let length_bytes = pages * PAGE_BYTES;
+        let base = match &mut self.addresses {
+            MemoryAddresses::Slot { .. } => unreachable!("memories of slots are reset with them"),
+            MemoryAddresses::Reserved { region, .. } => {
+                region.forget(0, old_bytes).map_err(LoadError::os("reset a memory"))?;
+                region.protect(length_bytes, old_bytes - length_bytes, Access::None)?;
+                base
+            }
+            MemoryAddresses::Exact(mapping) => {
+                *mapping = ExactMapping::new(length_bytes)?;
+                mapping.base()
+            }
+        };
+        self.definition.write(VmMemoryDefinition { base, length_bytes });
+        Ok(())
+    }
 }
 
 impl MemoryAddresses {
@@ -309,7 +332,8 @@ impl StoreOpaque {
         }
         let pages = old_pages.saturating_add(delta).min(MEMORY_PAGES_MAX + 1);
         let growth = growth(old_pages, pages, memory.max_pages);
-        let exceeds = pages > memory.max_pages.min(MEMORY_PAGES_MAX);
+        let max_pages = memory.max_pages.min(memory.growth_pages_max);
+        let exceeds = pages > max_pages.min(MEMORY_PAGES_MAX);
         if !self.memory_may_grow(growth)? {
             return Ok(None);
         }
@@ -351,7 +375,12 @@ impl StoreOpaque {
             MemoryAddresses::Exact(mapping) => mapping.base(),
         };
         definition.write(VmMemoryDefinition { base, length_bytes: min_pages * PAGE_BYTES });
-        self.push_memory(MemoryData { definition, max_pages, addresses })
+        self.push_memory(MemoryData {
+            definition,
+            max_pages,
+            growth_pages_max: MEMORY_PAGES_MAX,
+            addresses,
+        })
     }
 }
 

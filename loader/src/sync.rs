@@ -42,6 +42,14 @@ mod spin {
             Self(RwLock::new(value))
         }
 
+        pub(crate) fn try_lock(&self) -> Result<Writing<'_, T>, ()> {
+            let (taken, failed) = (Ordering::Acquire, Ordering::Relaxed);
+            match self.0.state.compare_exchange(0, WRITER, taken, failed) {
+                Ok(_) => Ok(Writing(&self.0)),
+                Err(_) => Err(()),
+            }
+        }
+
         pub(crate) fn lock(&self) -> Locked<Writing<'_, T>> {
             self.0.write()
         }
@@ -215,6 +223,9 @@ mod tests {
             }
         });
         let (one, many, first) = counts;
+        let held = one.try_lock().unwrap();
+        assert!(*held == 4000 && one.try_lock().is_err());
+        drop(held);
         let one = one.into_inner().unwrap_or_else(Poison::into_inner);
         assert_eq!((one, *many.read().unwrap()), (4000, 4000));
         assert!(first.get().is_some_and(|&thread| thread < 4));

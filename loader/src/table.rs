@@ -75,6 +75,7 @@ impl Table {
             definition,
             element: *ty.element(),
             max: ty.max_or_none(),
+            growth_max: ELEMENTS_MAX,
             storage: Vec::new(),
         };
         if data.grow(value, ty.minimum()).is_none() {
@@ -319,7 +320,7 @@ impl TableData {
         let mut definition = self.definition.read();
         let length = definition.length;
         let new_length = length.checked_add(delta)?;
-        if new_length > self.max.min(ELEMENTS_MAX) {
+        if new_length > self.max.min(self.growth_max).min(ELEMENTS_MAX) {
             return None;
         }
         if delta == 0 {

@@ -96,3 +96,10 @@ pub(crate) fn panic_text(body: impl FnOnce()) -> String {
         Err(panic) => panic.downcast_ref::<&str>().expect("a text").to_string(),
     }
 }
+
+/// How much memory this process has, in bytes.
+pub(crate) fn resident_bytes() -> u64 {
+    let sizes = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    let pages: u64 = sizes.split(' ').nth(1).expect("a size").parse().expect("a number");
+    pages * rustix::param::page_size() as u64
+}

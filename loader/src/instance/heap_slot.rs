@@ -9,6 +9,7 @@
 
 use anyhow::Result;
 
+use super::Written;
 use crate::error::LoadError;
 use crate::module::Module;
 use crate::sys::ExactMapping;
@@ -45,8 +46,10 @@ impl Slot {
     }
 
     /// Makes the slot as it was when it was new.
-    pub(crate) fn reset(&self, module: &Module, _ctx: InstanceCtx) -> Result<()> {
-        self.copy(module);
+    pub(crate) fn reset(&self, module: &Module, _ctx: InstanceCtx, written: Written) -> Result<()> {
+        if written != Written::Records {
+            self.copy(module);
+        }
         Ok(())
     }
 

@@ -6,10 +6,15 @@ mod asynchronous;
 mod heap_slot;
 mod imports;
 #[cfg(feature = "std")]
+mod pool;
+mod recycle;
+mod reset;
+#[cfg(feature = "std")]
 mod slot;
 
 use alloc::sync::Arc;
 use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, anyhow};
 use aotc_abi::meta::ExternKind;
@@ -22,7 +27,10 @@ use aotc_abi::vmctx::{
 pub(crate) use heap_slot::Slot;
 pub(crate) use imports::{Given, Item, check, names};
 #[cfg(feature = "std")]
-pub(crate) use slot::Slot;
+pub(crate) use pool::Pool;
+pub(crate) use recycle::Recycled;
+#[cfg(feature = "std")]
+pub(crate) use slot::{Keep, Slot};
 
 use crate::builtins;
 use crate::call::{self, Callee};
@@ -38,8 +46,20 @@ use crate::store::{
     TableData,
 };
 use crate::table::Table;
-use crate::types::GlobalType;
+use crate::types::{GlobalType, RefType};
 use crate::vmctx::{InstanceCtx, VmPtr};
+
+/// What may have been written to an instance since it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Only what making an instance writes, and always writes: none of its code ran, and nobody had a handle of its
+    /// memories, tables or globals.
+    Records,
+    /// Anything.
+    Anything,
+    /// Anything, and resetting it failed half-way: it is not used again.
+    Unknown,
+}
 
 /// An instance of a module, owned by its store: a handle of 16 bytes, the store's 64-bit number and the place in the
 /// store, that is as good as any copy of it.
@@ -336,6 +356,7 @@ fn allocate(
         ctx,
         module: module.clone(),
         slot: Some(slot),
+        written: Written::Anything,
         memories_start: store.memory_indices.len() as u32,
         tables_start: store.table_indices.len() as u32,
     });
@@ -417,22 +438,11 @@ fn fill_tables(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Re
             TablePlan::Closed => NO_TABLE,
             TablePlan::Defined { definition, elements, element, min, max } => {
                 let definition = ctx.at::<VmTableDefinition>(definition);
-                let anchor = match element {
-                    crate::RefType::FUNCREF => ctx.null_func_ref(),
-                    crate::RefType::EXTERNREF => 0,
-                };
-                let in_place = elements != 0;
-                definition.write(VmTableDefinition {
-                    base: if in_place {
-                        ctx.address().wrapping_add_signed(elements.into())
-                    } else {
-                        0
-                    },
-                    length: if in_place { min } else { 0 },
-                    anchor,
-                });
-                let mut data = TableData { definition, element, max, storage: Vec::new() };
-                if !in_place && data.grow(0, min).is_none() {
+                definition.write(table_definition(ctx, elements, element, min));
+                let growth_max = module.table_elements_max();
+                let mut data =
+                    TableData { definition, element, max, growth_max, storage: Vec::new() };
+                if elements == 0 && data.grow(0, min).is_none() {
                     return Err(anyhow!("cannot allocate a table of {min} elements"));
                 }
                 store.push_table(data).index
@@ -443,6 +453,26 @@ fn fill_tables(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Re
     Ok(())
 }
 
+/// What a table is at first; if its elements are not below the context, it has none yet.
+fn table_definition(
+    ctx: InstanceCtx,
+    elements: i32,
+    element: RefType,
+    min: u64,
+) -> VmTableDefinition {
+    let anchor = match element {
+        RefType::FUNCREF => ctx.null_func_ref(),
+        RefType::EXTERNREF => 0,
+    };
+    match elements {
+        0 => VmTableDefinition { base: 0, length: 0, anchor },
+        offset => {
+            let base = ctx.address().wrapping_add_signed(offset.into());
+            VmTableDefinition { base, length: min, anchor }
+        }
+    }
+}
+
 fn fill_memories(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Result<()> {
     let SlotPlan { guard_bytes, bounds, .. } = module.plan().slot;
     for plan in &module.plan().memories {
@@ -451,7 +481,8 @@ fn fill_memories(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> 
             MemoryPlan::AtCtx { min: _, max } => {
                 let definition = ctx.at(aotc_abi::vmctx::ctx::MEMORY0);
                 let addresses = MemoryAddresses::Slot { guard_bytes };
-                let data = MemoryData { definition, max_pages: max, addresses };
+                let growth_pages_max = module.memory_pages_max();
+                let data = MemoryData { definition, max_pages: max, growth_pages_max, addresses };
                 store.push_memory(data).index
             }
             MemoryPlan::Separate { definition, min, max } => {
@@ -461,7 +492,9 @@ fn fill_memories(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> 
                     }
                     BoundsStyle::Explicit => MemoryAddresses::exact(min)?,
                 };
-                store.new_memory(ctx.at(definition), min, max, addresses).index
+                let memory = store.new_memory(ctx.at(definition), min, max, addresses);
+                store.memory_mut(memory.index).growth_pages_max = module.memory_pages_max();
+                memory.index
             }
         };
         store.memory_indices.push(index);
@@ -493,6 +526,9 @@ impl StoreOpaque {
     /// If it is a table that exists as read-only data only; those are not exported.
     pub(crate) fn item(&self, instance: u32, kind: ExternKind, index: u32) -> Extern {
         let data = &self.instances[instance as usize];
+        if kind != ExternKind::Func {
+            self.reached.store(true, Ordering::Relaxed);
+        }
         match kind {
             ExternKind::Func => self.instance_func(data, index).into(),
             ExternKind::Table => {

@@ -8,19 +8,22 @@
 //!
 //! The image is in two parts: the records below the context, and the pages of memory 0 that are not zero. Both are
 //! mapped copy-on-write once, when the slot is made. When an instance is dropped, what it wrote is
-//! taken back. The pages that it wrote are the slot's own from then on: what they held at first is copied to
+//! taken back; if nobody can have written to it, that is nothing. The pages that it wrote are the slot's own from then on: what they held at first is copied to
 //! them, which takes 0.1 us a page, where forgetting them makes the next instance's write fault, for
 //! 2 us. A context that is small is copied without asking, since it is always written. Only where there are many pages, or
 //! the kernel does not tell which, all are forgotten.
 //!
 //! # Safety
 //!
-//! The slot owns its addresses. A context is made from it by [`Slot::ctx`], when the slot is new or was reset,
+//! The slot owns its addresses, or those of a place that its pool gave to nobody else. A context is made from it by [`Slot::ctx`], when the slot is new or was reset,
 //! and is given up before it is reset again.
 #![allow(unsafe_code, reason = "copies into an instance's records")]
 
-use anyhow::Result;
+use core::mem::ManuallyDrop;
 
+use anyhow::{Error, Result};
+
+use super::Written;
 use crate::error::LoadError;
 use crate::memory::RESERVE_ADDRESSES;
 use crate::module::Module;
@@ -30,15 +33,46 @@ use crate::vmctx::InstanceCtx;
 /// Contexts up to this size are reset by copying, in bytes.
 const COPIED_BYTES_MAX: u64 = 16 << 10;
 
-/// Most pages that a slot keeps of its own when it is reset. Copying is faster for any number; but what is kept is
-/// memory that nobody uses.
-const KEPT_PAGES_MAX: u64 = 256;
+/// What a slot keeps of its own when it is reset. Copying is faster than forgetting for any number of pages; but
+/// what is kept is memory that nobody uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Up to as many pages.
+    Pages(u64),
+    /// Only small records.
+    Nothing,
+}
+
+impl Keep {
+    /// What slots that belong to no pool keep.
+    pub(crate) const ON_DEMAND: Self = Self::Pages(256);
+}
+
+/// Whose the addresses of a slot are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The slot's.
+    Own,
+    /// A pool's: the place with this number.
+    Pooled(u32),
+}
 
 /// The memory of one instance of one module.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    region: Reservation,
+    region: ManuallyDrop<Reservation>,
+    place: Place,
     vmctx_bytes: u32,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        match self.place {
+            // SAFETY: dropped once, here, by its owner.
+            Place::Own => unsafe { ManuallyDrop::drop(&mut self.region) },
+            Place::Pooled(_) => {}
+        }
+    }
 }
 
 impl Slot {
@@ -50,20 +84,51 @@ impl Slot {
             false => "reserve addresses for an instance",
         };
         let region = Reservation::new(plan.reserved_bytes).map_err(LoadError::os(action))?;
+        Self::map(module, ManuallyDrop::new(region), Place::Own).map_err(|(_, error)| error)
+    }
+
+    /// A slot at the start of `region`, which is inaccessible, with the image mapped.
+    ///
+    /// # Errors
+    /// If the system refuses it, with the slot, in which anything may be mapped.
+    pub(crate) fn map(
+        module: &Module,
+        region: ManuallyDrop<Reservation>,
+        place: Place,
+    ) -> core::result::Result<Self, (Self, Error)> {
+        let vmctx_bytes = module.plan().slot.vmctx_bytes as u32;
+        let slot = Self { region, place, vmctx_bytes };
+        match slot.map_image(module) {
+            Ok(()) => Ok(slot),
+            Err(error) => Err((slot, error)),
+        }
+    }
+
+    fn map_image(&self, module: &Module) -> Result<()> {
+        let (plan, region) = (&module.plan().slot, &self.region);
         let (file, offset) = module.image_file()?;
         if plan.memory_start == 0 {
             // One part follows the other, in the slot as in the file.
             let image_bytes = plan.vmctx_bytes + plan.memory_image_bytes;
             region.map_private(0, image_bytes, file, offset)?;
             let zeros = plan.memory_bytes - plan.memory_image_bytes;
-            region.protect(image_bytes, zeros, Access::ReadWrite)?;
+            region.protect(image_bytes, zeros, Access::ReadWrite)
         } else {
             region.map_private(0, plan.vmctx_bytes, file, offset)?;
             region.protect(plan.vmctx_bytes, plan.memory_bytes, Access::ReadWrite)?;
             let (start, offset) = (plan.vmctx_bytes + plan.memory_start, offset + plan.vmctx_bytes);
-            region.map_private(start, plan.memory_image_bytes, file, offset)?;
+            region.map_private(start, plan.memory_image_bytes, file, offset)
         }
-        Ok(Self { region, vmctx_bytes: plan.vmctx_bytes as u32 })
+    }
+
+    /// Whose its addresses are.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Unmaps everything; the addresses stay reserved.
+    pub(crate) fn clear(self) -> Result<()> {
+        self.region.clear()
     }
 
     /// The context in the slot.
@@ -74,7 +139,10 @@ impl Slot {
     }
 
     /// Makes the slot as it was when it was new.
-    pub(crate) fn reset(&self, module: &Module, ctx: InstanceCtx) -> Result<()> {
+    pub(crate) fn reset(&self, module: &Module, ctx: InstanceCtx, written: Written) -> Result<()> {
+        if written == Written::Records {
+            return Ok(());
+        }
         let plan = &module.plan().slot;
         if plan.reserved_bytes > plan.vmctx_bytes {
             let initial_bytes = plan.vmctx_bytes + plan.memory_bytes;
@@ -90,17 +158,21 @@ impl Slot {
         } else {
             0
         };
-        self.restore(&image, copied_bytes, plan.vmctx_bytes + plan.memory_bytes)
+        self.restore(&image, copied_bytes, plan.vmctx_bytes + plan.memory_bytes, module.keep())
     }
 
     /// Makes the bytes from offset `start` to `end` those of the image, and zeros outside it.
-    fn restore(&self, image: &Image<'_>, start: u64, end: u64) -> Result<()> {
+    fn restore(&self, image: &Image<'_>, start: u64, end: u64, keep: Keep) -> Result<()> {
         if start == end {
             return Ok(());
         }
         let base = self.region.base();
         let mut runs = [Run::default(); RUNS_MAX];
-        match dirty_runs(base + start, base + end, KEPT_PAGES_MAX, &mut runs) {
+        let dirty = match keep {
+            Keep::Pages(pages_max) => dirty_runs(base + start, base + end, pages_max, &mut runs),
+            Keep::Nothing => None,
+        };
+        match dirty {
             Some(runs) => {
                 for run in runs {
                     self.copy(image, run.start - base, run.end - base);

@@ -50,9 +50,13 @@ use file::Image;
 
 use crate::engine::Engine;
 use crate::error::LoadError;
-use crate::instance::Slot;
+#[cfg(feature = "std")]
+use crate::instance::{Keep, Pool};
+use crate::instance::{Recycled, Slot, Written};
+#[cfg(feature = "std")]
+use crate::memory::PAGE_BYTES;
 use crate::prelude::*;
-use crate::sync::{Mutex, OnceLock};
+use crate::sync::OnceLock;
 use crate::types::{
     ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType,
 };
@@ -104,7 +108,7 @@ pub(crate) struct ModuleInner {
     #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "there are no files"))]
     image: OnceLock<Image>,
     /// Slots of dropped instances, reset.
-    free: Mutex<Vec<Slot>>,
+    recycled: Recycled,
     #[allow(dead_code, reason = "released when dropped")]
     source: Source,
 }
@@ -142,9 +146,6 @@ struct Found {
     order: CodeOrder,
     image: Option<Image>,
 }
-
-/// Most slots that a module keeps for instances to come.
-const FREE_SLOTS_MAX: usize = 100;
 
 impl Module {
     /// Takes a module that is linked into the program: `descriptor` is the address of its
@@ -184,6 +185,10 @@ impl Module {
         }
         let plan = Plan::new(&data, &types);
         check_reachable(&data, &plan).map_err(LoadError::from)?;
+        #[cfg(feature = "std")]
+        if let Some(pool) = engine.pool() {
+            pool.check(&plan)?;
+        }
         // Nobody changes the file, so the mapping has the same bytes.
         let data = data.moved_to(bytes);
         #[cfg(feature = "std")]
@@ -202,7 +207,7 @@ impl Module {
             sorted: OnceLock::new(),
             types,
             image: image.map_or_else(OnceLock::new, OnceLock::from),
-            free: Mutex::new(Vec::new()),
+            recycled: Recycled::default(),
             source,
         });
         #[cfg(feature = "std")]
@@ -304,26 +309,74 @@ impl Module {
 
     /// A slot for a new instance: one that was used before, or a new one.
     pub(crate) fn take_slot(&self) -> Result<Slot> {
-        let free = self.inner.free.lock().expect("no panic with free slots").pop();
-        match free {
+        #[cfg(feature = "std")]
+        if let Some(pool) = self.inner.engine.pool() {
+            return pool.take(self);
+        }
+        match self.inner.recycled.take() {
             Some(slot) => Ok(slot),
             None => Slot::new(self),
         }
     }
 
+    /// What the module's slots keep when they are reset.
+    #[cfg(feature = "std")]
+    pub(crate) fn keep(&self) -> Keep {
+        self.inner.engine.pool().map_or(Keep::ON_DEMAND, Pool::keep)
+    }
+
+    /// Most pages to which the memories of its instances are grown.
+    pub(crate) fn memory_pages_max(&self) -> u64 {
+        #[cfg(feature = "std")]
+        if let Some(pool) = self.inner.engine.pool() {
+            return pool.config().max_memory_bytes as u64 / PAGE_BYTES;
+        }
+        u64::MAX
+    }
+
+    /// Most elements to which the tables of its instances are grown.
+    pub(crate) fn table_elements_max(&self) -> u64 {
+        #[cfg(feature = "std")]
+        if let Some(pool) = self.inner.engine.pool() {
+            return pool.config().table_elements as u64;
+        }
+        u64::MAX
+    }
+
+    /// What the module is known by among those that exist.
+    #[cfg(feature = "std")]
+    pub(crate) fn identity(&self) -> u64 {
+        self.inner.identity()
+    }
+
     /// Takes back a slot, and keeps it if there is room.
-    pub(crate) fn give_back(&self, slot: Slot, ctx: InstanceCtx) {
-        if slot.reset(self, ctx).is_err() {
-            return;
+    pub(crate) fn give_back(&self, slot: Slot, ctx: InstanceCtx, written: Written) {
+        if slot.reset(self, ctx, written).is_err() {
+            return self.discard(slot);
         }
-        let mut free = self.inner.free.lock().expect("no panic with free slots");
-        if free.len() < FREE_SLOTS_MAX {
-            free.push(slot);
+        #[cfg(feature = "std")]
+        if let Some(pool) = self.inner.engine.pool() {
+            return pool.give_back(slot, self);
         }
+        self.inner.recycled.give_back(slot);
+    }
+
+    /// Takes back a slot of which nothing shall be kept.
+    pub(crate) fn discard(&self, slot: Slot) {
+        #[cfg(feature = "std")]
+        if let Some(pool) = self.inner.engine.pool() {
+            return pool.give_back_dirty(slot, self);
+        }
+        drop(slot);
     }
 }
 
 impl ModuleInner {
+    #[cfg(feature = "std")]
+    fn identity(&self) -> u64 {
+        &raw const *self as u64
+    }
+
     pub(crate) fn code_base(&self) -> u64 {
         self.data.bytes().as_ptr() as u64
     }
@@ -395,6 +448,10 @@ impl ModuleInner {
 impl Drop for ModuleInner {
     fn drop(&mut self) {
         registry::unregister(self);
+        #[cfg(feature = "std")]
+        if let Some(pool) = self.engine.pool() {
+            pool.forget(self.identity());
+        }
     }
 }
 

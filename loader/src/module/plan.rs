@@ -81,6 +81,12 @@ pub(crate) struct SlotPlan {
     /// What compiled code relies on behind a reserved memory.
     pub(crate) guard_bytes: u64,
     pub(crate) bounds: BoundsStyle,
+    /// Number of memories that the module defines.
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "there are no pools"))]
+    pub(crate) memories: u32,
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "there are no pools"))]
+    /// Number of tables that it defines, besides those that are read-only data.
+    pub(crate) tables: u32,
 }
 
 /// The trampolines for a type, as code offsets; 0 for none.
@@ -113,10 +119,11 @@ impl Plan {
         });
         let imports = imports.collect();
         let memories: Box<[MemoryPlan]> = data.memories().iter().map(MemoryPlan::new).collect();
+        let tables: Box<[TablePlan]> = data.tables().iter().map(TablePlan::new).collect();
         Self {
             imports,
-            tables: data.tables().iter().map(TablePlan::new).collect(),
-            slot: SlotPlan::new(data, memories.first()),
+            slot: SlotPlan::new(data, &memories, &tables),
+            tables,
             memories,
             trampolines: trampolines.into(),
         }
@@ -182,10 +189,10 @@ impl MemoryPlan {
 }
 
 impl SlotPlan {
-    fn new(data: &ModuleData<'_>, memory0: Option<&MemoryPlan>) -> Self {
+    fn new(data: &ModuleData<'_>, memories: &[MemoryPlan], tables: &[TablePlan]) -> Self {
         let fixed = &data.header().fixed;
         let vmctx_bytes = u64::from(fixed.vmctx_bytes);
-        let (memory_bytes, reserved_bytes) = match memory0 {
+        let (memory_bytes, reserved_bytes) = match memories.first() {
             Some(MemoryPlan::AtCtx { min, .. }) => {
                 (min * PAGE_BYTES, vmctx_bytes + RESERVED_BYTES + fixed.guard_bytes)
             }
@@ -200,6 +207,10 @@ impl SlotPlan {
             reserved_bytes,
             guard_bytes: fixed.guard_bytes,
             bounds: data.bounds_style(),
+            memories: memories.iter().filter(|plan| !matches!(plan, MemoryPlan::Imported)).count()
+                as u32,
+            tables: tables.iter().filter(|plan| matches!(plan, TablePlan::Defined { .. })).count()
+                as u32,
         }
     }
 }

@@ -11,7 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::cell::{Cell, UnsafeCell};
 use core::num::NonZeroU64;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Error, Result, anyhow, bail};
 use aotc_abi::meta::ExternKind;
@@ -29,7 +29,7 @@ use crate::call::{Callee, DirectCallee, PanicBox, Raised};
 use crate::engine::Engine;
 use crate::extern_::Extern;
 use crate::func::{Func, HostFunc, RawFunc, host_record};
-use crate::instance::{Item, Slot};
+use crate::instance::{Item, Slot, Written};
 use crate::memory::Memory;
 use crate::module::Module;
 use crate::prelude::*;
@@ -100,6 +100,8 @@ pub struct StoreOpaque {
     pub(crate) extern_refs: ExternRefs,
     /// The type of the last untyped call.
     known_type: Option<KnownType>,
+    /// Whether code of the store ran, or someone had a handle of a memory, table or global of an instance.
+    pub(crate) reached: AtomicBool,
     /// Bridges to functions without a reference record, by context and code.
     bridges: BTreeMap<(u64, u64), u64>,
 }
@@ -117,16 +119,31 @@ pub(crate) struct InstanceData {
     pub(crate) module: Module,
     /// Its memory; given back to the module when the store is dropped.
     pub(crate) slot: Option<Slot>,
+    /// What may have been written to the slot, when it is given back.
+    pub(crate) written: Written,
     /// First of its index space in [`StoreOpaque::memory_indices`].
     pub(crate) memories_start: u32,
     /// First of its index space in [`StoreOpaque::table_indices`].
     pub(crate) tables_start: u32,
 }
 
+impl Drop for StoreOpaque {
+    fn drop(&mut self) {
+        let written = self.written();
+        for instance in &mut self.instances {
+            if instance.written != Written::Unknown {
+                instance.written = written;
+            }
+        }
+    }
+}
+
 impl Drop for InstanceData {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            self.module.give_back(slot, self.ctx);
+        match (self.slot.take(), self.written) {
+            (Some(slot), Written::Unknown) => self.module.discard(slot),
+            (Some(slot), written) => self.module.give_back(slot, self.ctx, written),
+            (None, _) => {}
         }
     }
 }
@@ -161,6 +178,8 @@ pub(crate) struct MemoryData {
     pub(crate) definition: VmPtr<VmMemoryDefinition>,
     /// Most pages, or [`aotc_abi::meta::NO_MAXIMUM`].
     pub(crate) max_pages: u64,
+    /// Most pages to which it is grown, whatever its type allows.
+    pub(crate) growth_pages_max: u64,
     pub(crate) addresses: MemoryAddresses,
 }
 
@@ -189,6 +208,8 @@ pub(crate) struct TableData {
     pub(crate) element: RefType,
     /// Most elements, or [`aotc_abi::meta::NO_MAXIMUM`].
     pub(crate) max: u64,
+    /// Most elements to which it is grown, whatever its type allows.
+    pub(crate) growth_max: u64,
     /// The elements, once they are not below the context any more.
     pub(crate) storage: Vec<u64>,
 }
@@ -231,7 +252,24 @@ impl StoreOpaque {
             table_definitions: Vec::new(),
             extern_refs: ExternRefs::default(),
             known_type: None,
+            reached: AtomicBool::new(false),
             bridges: BTreeMap::new(),
+        }
+    }
+
+    /// Whether code of the store is on this thread's stack.
+    pub(crate) fn is_running(&self) -> bool {
+        #[cfg(feature = "std")]
+        return sys::thread::is_active(self.vm.get());
+        #[cfg(not(feature = "std"))]
+        self.youngest.is_some()
+    }
+
+    /// What may have been written to the store's instances.
+    fn written(&mut self) -> Written {
+        match *self.reached.get_mut() {
+            false => Written::Records,
+            true => Written::Anything,
         }
     }
 
@@ -545,7 +583,9 @@ impl StoreOpaque {
     /// back to the system, which may be short of memory.
     pub(crate) fn cut(&mut self, extent: Extent) {
         for instance in &mut self.instances[extent.instances..] {
-            instance.slot = None;
+            if let Some(slot) = instance.slot.take() {
+                instance.module.discard(slot);
+            }
         }
         self.instances.truncate(extent.instances);
         self.memories.truncate(extent.memories);

@@ -96,6 +96,14 @@ pub(crate) fn dirty_runs(
     (arguments.walk_end >= end && pages <= pages_max).then_some(runs)
 }
 
+/// Whether the kernel tells.
+pub(crate) fn tells_dirty_pages() -> bool {
+    let page = page_bytes();
+    let mut runs = [Run::default(); RUNS_MAX];
+    let here = (&raw const runs as u64).next_multiple_of(page) - page;
+    dirty_runs(here, here + page, 1, &mut runs).is_some()
+}
+
 /// Not looked at yet, in this process.
 const UNKNOWN: i32 = 0;
 /// The kernel lacks the request, or the file is not there. Other values are descriptors plus one.

@@ -8,6 +8,7 @@
 #![allow(unsafe_code, reason = "mappings")]
 
 use core::ffi::c_void;
+use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::ptr;
 use std::io;
@@ -108,6 +109,27 @@ impl Reservation {
         let address = (self.base + offset) as *mut c_void;
         // SAFETY: inside this reservation; only integers are kept there.
         Ok(unsafe { mm::madvise(address, bytes as usize, mm::Advice::LinuxDontNeed) }?)
+    }
+
+    /// Makes all of it inaccessible and forgets what is there, whatever it is.
+    pub(crate) fn clear(&self) -> Result<()> {
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        let address = self.base as *mut c_void;
+        // SAFETY: this reservation; only integers are kept there.
+        unsafe { mm::mmap_anonymous(address, self.bytes as usize, ProtFlags::empty(), flags) }
+            .map_err(io::Error::from)
+            .map_err(LoadError::os("unmap an instance"))?;
+        Ok(())
+    }
+
+    /// The `bytes` from `offset`, which are given back with the whole.
+    ///
+    /// # Safety
+    /// 1. Nobody else uses them meanwhile.
+    /// 2. The part is not used after the whole is dropped, and not dropped.
+    pub(crate) unsafe fn part(&self, offset: u64, bytes: u64) -> ManuallyDrop<Self> {
+        self.assert_inside(offset, bytes);
+        ManuallyDrop::new(Self { base: self.base + offset, bytes })
     }
 
     fn assert_inside(&self, offset: u64, bytes: u64) {

@@ -45,7 +45,7 @@ pub(crate) mod thread;
 #[cfg(feature = "std")]
 pub(crate) use self::{
     cpu::has as has_cpu_feature,
-    dirty::{RUNS_MAX, Run, dirty_runs},
+    dirty::{RUNS_MAX, Run, dirty_runs, tells_dirty_pages},
     file::{open, read_at, sealed_memory_file},
     mapping::{Access, ExactMapping, FileMapping, Reservation, page_bytes},
     signals::install_handlers,
@@ -69,3 +69,10 @@ pub(crate) use self::stub::{
 
 /// Whether faults become traps, and addresses can be reserved.
 pub(crate) const HAS_FAULTS: bool = cfg!(feature = "std");
+/// Number of processors that this process may use.
+pub(crate) fn processors() -> usize {
+    #[cfg(feature = "std")]
+    return std::thread::available_parallelism().map_or(1, usize::from);
+    #[cfg(not(feature = "std"))]
+    1
+}

@@ -13,6 +13,7 @@ use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::VmStoreCtx;
@@ -52,6 +53,21 @@ std::thread_local! {
         }
     };
     static SIGNAL_STACK: RefCell<Option<SignalStack>> = const { RefCell::new(None) };
+}
+
+/// A number for this thread, to spread threads with: counted from 0 in the order in which they ask.
+pub(crate) fn number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    const UNKNOWN: usize = usize::MAX;
+    std::thread_local! {
+        static NUMBER: Cell<usize> = const { Cell::new(UNKNOWN) };
+    }
+    NUMBER.with(|number| {
+        if number.get() == UNKNOWN {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        number.get()
+    })
 }
 
 /// An entry into compiled code, on the stack of its thread.
@@ -204,13 +220,6 @@ pub(crate) unsafe fn leave_fiber(fiber: &mut FiberState, below: BelowFiber, vm: 
     });
 }
 
-/// A small number for the calling thread, to spread threads with.
-#[cfg(feature = "async")]
-pub(super) fn number() -> usize {
-    // Threads' records are far from each other.
-    THREAD.with(|thread| (thread as *const Thread as usize) >> 12)
-}
-
 /// The store of the thread's innermost activation.
 pub(super) fn current_store() -> Option<*mut VmStoreCtx> {
     THREAD.with(|thread| {
@@ -218,6 +227,11 @@ pub(super) fn current_store() -> Option<*mut VmStoreCtx> {
         // SAFETY: the innermost activation is on the stack.
         (!activation.is_null()).then(|| unsafe { (*activation).vm })
     })
+}
+
+/// Whether the store at `vm` has an activation on this thread's stack.
+pub(crate) fn is_active(vm: *mut VmStoreCtx) -> bool {
+    THREAD.with(|thread| !of_store(thread.activation.get(), vm).is_null())
 }
 
 /// Whether `address` is where a stack ends that has `sp` as its pointer.

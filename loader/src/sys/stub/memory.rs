@@ -37,6 +37,8 @@ impl fmt::Display for SysError {
 pub(crate) enum Access {
     /// Reading and writing.
     ReadWrite,
+    /// Nothing.
+    None,
 }
 
 /// Reserved addresses, which cannot be had here.
@@ -56,6 +58,11 @@ impl Reservation {
 
     /// Sets what may be done with `bytes` from `offset`.
     pub(crate) fn protect(&self, _offset: u64, _bytes: u64, _access: Access) -> Result<()> {
+        match *self {}
+    }
+
+    /// Forgets what was written.
+    pub(crate) fn forget(&self, _offset: u64, _bytes: u64) -> Result<(), SysError> {
         match *self {}
     }
 

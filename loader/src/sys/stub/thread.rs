@@ -24,10 +24,22 @@ pub(crate) struct Youngest(Cell<*const Activation>);
 // goes to another thread.
 unsafe impl Send for Youngest {}
 
+impl Youngest {
+    /// Whether there is one.
+    pub(crate) fn is_some(&self) -> bool {
+        !self.0.get().is_null()
+    }
+}
+
 impl Default for Youngest {
     fn default() -> Self {
         Self(Cell::new(ptr::null()))
     }
+}
+
+/// Nothing is known of threads.
+pub(crate) fn number() -> usize {
+    0
 }
 
 /// An entry into compiled code, on the stack of its thread.
