@@ -7,11 +7,12 @@ use std::thread;
 
 use anyhow::Result;
 use aotc_loader::{
-    AsContextMut, Caller, Config, Engine, ExternRef, Func, FuncType, Instance, Linker, Memory,
-    MemoryType, Module, Store, Table, TableType, Trap, Val, ValType, WasmCoreDump,
+    AsContextMut, Caller, Config, Engine, ExternRef, Func, FuncType, Instance,
+    InstanceAllocationStrategy, Linker, Memory, MemoryType, Module, PoolingAllocationConfig, Store,
+    Table, TableType, Trap, Val, ValType, WasmCoreDump,
 };
 
-use crate::support::image;
+use crate::support::{compile, image};
 
 fn module(engine: &Engine, text: &str) -> Result<Module> {
     Module::from_bytes(engine, &image(text))
@@ -265,6 +266,98 @@ fn tables_and_dynamic_functions() -> Result<()> {
     assert_eq!(call.call(&mut store, (1, 5))?, 15);
     let error = call.call(&mut store, (2, 5)).unwrap_err();
     assert_eq!(error.downcast_ref(), Some(&Trap::UndefinedElement));
+    Ok(())
+}
+
+const FIBONACCI: &str = r#"(module
+  (func $fibonacci (export "fibonacci") (param i32) (result i32)
+    (if (result i32) (i32.lt_u (local.get 0) (i32.const 2))
+      (then (local.get 0))
+      (else (i32.add
+        (call $fibonacci (i32.sub (local.get 0) (i32.const 1)))
+        (call $fibonacci (i32.sub (local.get 0) (i32.const 2))))))))"#;
+
+#[test]
+fn fuel() -> Result<()> {
+    let engine = Engine::new(Config::new().consume_fuel(true))?;
+    let options = aotc::Options {
+        interruption: aotc_abi::target::Interruption { fuel: true, epochs: false },
+        ..aotc::Options::default()
+    };
+    let module = Module::from_bytes(&engine, &compile(FIBONACCI, &options))?;
+    let mut store = Store::new(&engine, ());
+    store.set_fuel(10_000)?;
+    let instance = Instance::new(&mut store, &module, &[])?;
+    let fibonacci = instance.get_typed_func::<i32, i32>(&mut store, "fibonacci")?;
+    let mut before = store.get_fuel()?;
+    for number in 1.. {
+        match fibonacci.call(&mut store, number) {
+            Ok(_) => {
+                let left = store.get_fuel()?;
+                assert!(left < before, "{number} took nothing");
+                before = left;
+            }
+            Err(error) => {
+                assert_eq!(error.downcast_ref(), Some(&Trap::OutOfFuel));
+                assert!(number > 5, "{number} took it all");
+                break;
+            }
+        }
+    }
+    store.set_fuel(100_000)?;
+    assert_eq!(fibonacci.call(&mut store, 10)?, 55);
+    Ok(())
+}
+
+#[test]
+fn epoch_interruption() -> Result<()> {
+    let engine = Engine::new(Config::new().epoch_interruption(true))?;
+    let options = aotc::Options {
+        interruption: aotc_abi::target::Interruption { fuel: false, epochs: true },
+        ..aotc::Options::default()
+    };
+    let text = r#"(module (func (export "run") (loop (br 0))))"#;
+    let module = Module::from_bytes(&engine, &compile(text, &options))?;
+    let mut store = Store::new(&engine, ());
+    store.set_epoch_deadline(1);
+    let instance = Instance::new(&mut store, &module, &[])?;
+    let run = instance.get_typed_func::<(), ()>(&mut store, "run")?;
+    let clock = engine.clone();
+    let timer = thread::spawn(move || {
+        thread::sleep(std::time::Duration::from_millis(20));
+        clock.increment_epoch();
+    });
+    let error = run.call(&mut store, ()).unwrap_err();
+    assert_eq!(error.downcast_ref(), Some(&Trap::Interrupt));
+    timer.join().expect("no panic");
+    Ok(())
+}
+
+#[test]
+fn pooling() -> Result<()> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(4).max_memory_size(1 << 20);
+    let mut config = Config::new();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    let engine = Engine::new(&config)?;
+    let text = r#"(module
+      (memory (export "memory") 1)
+      (func (export "next") (result i32)
+        (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))
+        (i32.load (i32.const 0))))"#;
+    let pre = Linker::<()>::new(&engine).instantiate_pre(&module(&engine, text)?)?;
+    for _ in 0..100 {
+        let mut store = Store::new(&engine, ());
+        let instance = pre.instantiate(&mut store)?;
+        let next = instance.get_typed_func::<(), i32>(&mut store, "next")?;
+        assert_eq!((next.call(&mut store, ())?, next.call(&mut store, ())?), (1, 2));
+        instance.reset(&mut store)?;
+        assert_eq!(next.call(&mut store, ())?, 1);
+    }
+    let mut stores: Vec<_> = (0..5).map(|_| Store::new(&engine, ())).collect();
+    for (number, store) in stores.iter_mut().enumerate() {
+        assert_eq!(pre.instantiate(store).is_ok(), number < 4);
+    }
     Ok(())
 }
 
