@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail};
-use aotc_loader::{Engine, Func, Instance, Linker, Module, Store, Trap, Val, ValType};
+use aotc_loader::{
+    Config, Engine, Func, Instance, Linker, Module, Store, Trap, Val, ValType, WasmCoreDump,
+};
 use aotc_wasi::{FsPerms, ProcExit, WasiCtx};
 
 use super::options::CompileOptions;
@@ -23,6 +25,9 @@ pub(super) struct Args {
     /// Call this export with the arguments, and print its results, instead of running `_start`.
     #[arg(long, value_name = "NAME")]
     invoke: Option<String>,
+    /// Write a core dump here if the program traps: a module in the core dump format of WebAssembly's tool conventions.
+    #[arg(long, value_name = "FILE")]
+    coredump: Option<PathBuf>,
     #[command(flatten)]
     options: CompileOptions,
     /// The program: a module in the binary or text format, or an image.
@@ -33,7 +38,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let engine = Engine::default();
+    let engine = Engine::new(Config::new().coredump_on_trap(args.coredump.is_some()))
+        .map_err(|error| Failure::new(EXIT_INPUT, error))?;
     let module = load(&engine, args)?;
     let wasi = wasi_ctx(args).map_err(|error| Failure::new(EXIT_USAGE, error))?;
     match execute(&engine, &module, wasi, args) {
@@ -88,13 +94,31 @@ fn execute(engine: &Engine, module: &Module, wasi: WasiCtx, args: &Args) -> Resu
     let mut linker = Linker::new(engine);
     aotc_wasi::add_to_linker(&mut linker, |wasi: &mut WasiCtx| wasi)?;
     let mut store = Store::new(engine, wasi);
+    let outcome = execute_in(&mut store, &linker, module, args);
+    if let (Err(error), Some(file)) = (&outcome, &args.coredump)
+        && let Some(dump) = error.downcast_ref::<WasmCoreDump>()
+        && error.downcast_ref::<ProcExit>().is_none()
+    {
+        let dump = dump.serialize(&mut store, &args.file.display().to_string());
+        std::fs::write(file, dump).with_context(|| format!("--coredump {}", file.display()))?;
+        eprintln!("core dump written to {}", file.display());
+    }
+    outcome
+}
+
+fn execute_in(
+    mut store: &mut Store<WasiCtx>,
+    linker: &Linker<WasiCtx>,
+    module: &Module,
+    args: &Args,
+) -> Result<()> {
     let instance = linker.instantiate(&mut store, module)?;
     match &args.invoke {
         Some(name) => {
             if let Some(initialize) = instance.get_func(&mut store, "_initialize") {
                 initialize.call(&mut store, &[], &mut [])?;
             }
-            invoke(&mut store, instance, name, &args.args)
+            invoke(store, instance, name, &args.args)
         }
         None => {
             let start = instance.get_func(&mut store, "_start").ok_or_else(|| {
