@@ -407,6 +407,12 @@ fn run_traps() -> Result<()> {
             .collect();
         let expected = ["trap!read", "trap!middle", "trap!<wasm function 2>"];
         ensure!(functions == expected, "{}", ended.stderr);
+        let scratch = Scratch::new("run_traps");
+        let dump = scratch.path("core");
+        let with_dump = ["run", "--coredump", text(&dump)];
+        let ended = aotc(with_dump.iter().chain(options).chain(&[text(&program)]));
+        ensure!(ended.stderr.contains(message), "{}", ended.stderr);
+        ensure!(fs::read(&dump)?.starts_with(b"\0asm"), "no core dump");
     }
     Ok(())
 }
@@ -444,7 +450,7 @@ fn run_refuses() -> Result<()> {
     aotc(["run", text(&needs)]).fails(1, message)?;
     let mistyped = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i64))))"#;
     let mistyped = scratch.write("mistyped.wat", mistyped);
-    let message = "error: incompatible import type for `wasi_snapshot_preview1::proc_exit`: expected type `(func (param i64))`, found type `(func (param i32))`";
+    let message = "error: incompatible import type for `wasi_snapshot_preview1::proc_exit`: types incompatible: expected type `(func (param i64))`, found type `(func (param i32))`";
     aotc(["run", text(&mistyped)]).fails(1, message)?;
     let absent = scratch.path("absent");
     let message = format!("error: --dir {}: ", absent.display());

@@ -15,7 +15,7 @@ pub use options::parse_options;
 use std::path::Path;
 use std::process::ExitCode;
 
-use aotc_loader::WasmBacktrace;
+use aotc_loader::{WasmBacktrace, WasmCoreDump};
 use clap::{Parser, Subcommand};
 
 use crate::{Emit, Options};
@@ -98,8 +98,9 @@ pub fn main() -> ExitCode {
 /// The error and its causes in a line; below it, the frames of the program if it was running.
 fn message(error: &anyhow::Error) -> String {
     let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
+    let dump = error.downcast_ref::<WasmCoreDump>().map(ToString::to_string);
     let causes: Vec<String> = (error.chain().map(ToString::to_string))
-        .filter(|cause| backtrace.as_ref() != Some(cause))
+        .filter(|cause| ![&backtrace, &dump].map(Option::as_ref).contains(&Some(cause)))
         .collect();
     let backtrace = backtrace.map(|frames| format!("\n{frames}")).unwrap_or_default();
     format!("{}{backtrace}", causes.join(": "))
