@@ -40,8 +40,7 @@ impl Instance {
     /// Handles of the instance and of what it exports stay valid. What the instance imports is not reset, nor
     /// the host's data, nor what the start function did to them the first time.
     ///
-    /// It takes less time than dropping the store and instantiating again, for the same reason as that is fast:
-    /// the pages that were written are copied back, and no others.
+    /// The pages that were written are copied back, and no others, as when an instance is dropped.
     ///
     /// ```no_run
     /// # use aotc_loader::{Engine, Instance, Module, Store};
