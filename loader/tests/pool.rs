@@ -323,7 +323,7 @@ fn threads_share_a_pool() {
                         let memory = instance.get_memory(&mut store, "memory").unwrap();
                         let data = memory.data_mut(&mut store);
                         let sum: u64 = data.iter().map(|&byte| u64::from(byte)).sum();
-                        assert_eq!(sum, b"other".iter().map(|&byte| u64::from(byte)).sum());
+                        assert_eq!(sum, b"other".iter().map(|&byte| u64::from(byte)).sum::<u64>());
                         data.fill(thread as u8 + 1);
                     }
                 });
