@@ -1,12 +1,12 @@
 //! Settings of an engine.
 
-#[cfg(feature = "async")]
 use alloc::sync::Arc;
 
 use aotc_abi::target::Interruption;
 
 #[cfg(feature = "std")]
 use crate::allocation::InstanceAllocationStrategy;
+use crate::creator::{Creator, MemoryCreator};
 #[cfg(feature = "async")]
 use crate::sys::{StackCreator, StackSettings};
 
@@ -18,6 +18,7 @@ use crate::sys::{StackCreator, StackSettings};
 #[non_exhaustive]
 pub struct Config {
     pub(crate) coredump_on_trap: bool,
+    pub(crate) memories: Creator,
     #[cfg(feature = "async")]
     pub(crate) stacks: StackSettings,
     /// What modules' code must let itself be interrupted by.
@@ -41,6 +42,13 @@ impl Config {
         strategy: impl Into<InstanceAllocationStrategy>,
     ) -> &mut Self {
         self.allocation_strategy = strategy.into();
+        self
+    }
+
+    /// Lets `creator` make linear memories: those of modules that were compiled with `--bounds explicit`, the host's own
+    /// ([`crate::Memory::new`]), and of other modules those but the first, which lies beside the instance's records.
+    pub fn with_host_memory(&mut self, creator: Arc<dyn MemoryCreator>) -> &mut Self {
+        self.memories = Creator(Some(creator));
         self
     }
 

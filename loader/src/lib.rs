@@ -57,7 +57,7 @@
 //! # Unsafe code
 //!
 //! Files that contain unsafe code begin with a section on what they assume and what they guarantee:
-//! `vmctx.rs`, `call.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `func/raw.rs`, `memory.rs`,
+//! `vmctx.rs`, `call.rs`, `creator.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `func/raw.rs`, `memory.rs`,
 //! `instance/slot.rs`, `instance/pool.rs`, `module/mod.rs`, `module/artifact.rs`, `module/registry.rs`, `store/hooks.rs`, `store/opaque.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
 #![no_std]
 #![deny(unsafe_code)]
@@ -73,6 +73,7 @@ mod builtins;
 mod call;
 mod config;
 mod coredump;
+mod creator;
 mod engine;
 mod error;
 mod extern_;
@@ -106,6 +107,7 @@ pub use allocation::{
 pub use backtrace::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::Config;
 pub use coredump::WasmCoreDump;
+pub use creator::{LinearMemory, MemoryCreator};
 pub use engine::{Engine, EngineWeak};
 pub use error::{LinkError, LoadError, TypeMismatch, UnknownImportError};
 pub use extern_::{Export, Extern};

@@ -19,6 +19,8 @@ use anyhow::{Result, anyhow, bail};
 use aotc_abi::meta::NO_MAXIMUM;
 use aotc_abi::vmctx::{MEMORY_PAGE_BITS, MEMORY_PAGES_MAX, VmMemoryDefinition};
 
+use crate::creator::CreatedMemory;
+use crate::engine::Engine;
 use crate::error::LoadError;
 #[cfg(feature = "async")]
 use crate::fiber::on_fiber;
@@ -95,8 +97,9 @@ impl Memory {
         }
         store.check_counts(0, 1, 0)?;
         store.new_memory_may_have(ty.minimum(), ty.max_or_none())?;
-        let addresses = MemoryAddresses::reserve(ty.minimum(), GUARD_BYTES)
-            .or_else(|_| MemoryAddresses::exact(ty.minimum()))?;
+        let (pages, max_pages, engine) = (ty.minimum(), ty.max_or_none(), &store.engine);
+        let addresses = MemoryAddresses::new(engine, pages, max_pages, Some(GUARD_BYTES))
+            .or_else(|_| MemoryAddresses::new(engine, pages, max_pages, None))?;
         let definition = store.add_memory_definition();
         Ok(store.new_memory(definition, ty.minimum(), ty.max_or_none(), addresses))
     }
@@ -266,6 +269,10 @@ impl MemoryData {
                 mapping.grow(length_bytes + added).map_err(LoadError::os(GROW))?;
                 mapping.base()
             }
+            MemoryAddresses::Created(memory) => {
+                memory.grow(length_bytes + added)?;
+                memory.base()
+            }
         };
         self.definition.write(VmMemoryDefinition { base, length_bytes: length_bytes + added });
         Ok(())
@@ -289,6 +296,10 @@ impl MemoryData {
                 *mapping = ExactMapping::new(length_bytes)?;
                 mapping.base()
             }
+            MemoryAddresses::Created(memory) => {
+                memory.reset(pages)?;
+                memory.base()
+            }
         };
         self.definition.write(VmMemoryDefinition { base, length_bytes });
         Ok(())
@@ -296,8 +307,25 @@ impl MemoryData {
 }
 
 impl MemoryAddresses {
+    /// A memory of `pages` pages, by the embedder's creator if the engine has one; with 4 GiB of addresses and a guard of
+    /// `guard_bytes`, or of its size and nothing besides.
+    pub(crate) fn new(
+        engine: &Engine,
+        pages: u64,
+        max_pages: u64,
+        guard_bytes: Option<u64>,
+    ) -> Result<Self> {
+        if let Some(creator) = &engine.config().memories.0 {
+            return CreatedMemory::new(creator, pages, max_pages, guard_bytes).map(Self::Created);
+        }
+        match guard_bytes {
+            Some(guard_bytes) => Self::reserve(pages, guard_bytes),
+            None => Self::exact(pages),
+        }
+    }
+
     /// Reserves the addresses of a memory of `pages` pages, and makes those accessible.
-    pub(crate) fn reserve(pages: u64, guard_bytes: u64) -> Result<Self> {
+    fn reserve(pages: u64, guard_bytes: u64) -> Result<Self> {
         let region = Reservation::new(RESERVED_BYTES + guard_bytes)
             .map_err(LoadError::os(RESERVE_ADDRESSES))?;
         region.protect(0, pages * PAGE_BYTES, Access::ReadWrite)?;
@@ -305,7 +333,7 @@ impl MemoryAddresses {
     }
 
     /// Allocates `pages` pages and nothing besides.
-    pub(crate) fn exact(pages: u64) -> Result<Self> {
+    fn exact(pages: u64) -> Result<Self> {
         Ok(Self::Exact(ExactMapping::new(pages * PAGE_BYTES)?))
     }
 
@@ -313,6 +341,7 @@ impl MemoryAddresses {
     pub(crate) fn guard_bytes(&self) -> Option<u64> {
         match *self {
             Self::Slot { guard_bytes } | Self::Reserved { guard_bytes, .. } => Some(guard_bytes),
+            Self::Created(ref memory) => memory.guard_bytes,
             Self::Exact(_) => None,
         }
     }
@@ -373,6 +402,7 @@ impl StoreOpaque {
             MemoryAddresses::Slot { .. } => unreachable!("slots define their memories themselves"),
             MemoryAddresses::Reserved { region, .. } => region.base(),
             MemoryAddresses::Exact(mapping) => mapping.base(),
+            MemoryAddresses::Created(memory) => memory.base(),
         };
         definition.write(VmMemoryDefinition { base, length_bytes: min_pages * PAGE_BYTES });
         self.push_memory(MemoryData {

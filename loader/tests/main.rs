@@ -3,6 +3,7 @@
 
 mod address_space;
 mod coredump;
+mod creator;
 mod examples;
 mod failure;
 mod faults;

@@ -486,12 +486,11 @@ fn fill_memories(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> 
                 store.push_memory(data).index
             }
             MemoryPlan::Separate { definition, min, max } => {
-                let addresses = match bounds {
-                    BoundsStyle::Guard => {
-                        MemoryAddresses::reserve(min, guard_bytes.max(crate::memory::GUARD_BYTES))?
-                    }
-                    BoundsStyle::Explicit => MemoryAddresses::exact(min)?,
+                let guard_bytes = match bounds {
+                    BoundsStyle::Guard => Some(guard_bytes.max(crate::memory::GUARD_BYTES)),
+                    BoundsStyle::Explicit => None,
                 };
+                let addresses = MemoryAddresses::new(&store.engine, min, max, guard_bytes)?;
                 let memory = store.new_memory(ctx.at(definition), min, max, addresses);
                 store.memory_mut(memory.index).growth_pages_max = module.memory_pages_max();
                 memory.index

@@ -26,6 +26,7 @@ use super::hooks::{AnyHook, AnyLimiter};
 use super::references::ExternRefs;
 use crate::backtrace;
 use crate::call::{Callee, DirectCallee, PanicBox, Raised};
+use crate::creator::CreatedMemory;
 use crate::engine::Engine;
 use crate::extern_::Extern;
 use crate::func::{Func, HostFunc, RawFunc, host_record};
@@ -200,6 +201,8 @@ pub(crate) enum MemoryAddresses {
     },
     /// Those of its current bytes. They change when it grows.
     Exact(ExactMapping),
+    /// The embedder's.
+    Created(CreatedMemory),
 }
 
 /// A table, at its owner's place.
