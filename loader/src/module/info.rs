@@ -37,7 +37,7 @@ pub struct ModuleFunction {
     pub index: u32,
     /// The name in the module's name section.
     pub name: Option<String>,
-    /// Place of its first byte in [`Module::text`].
+    /// Place of its first byte in `Module::text`.
     pub offset: usize,
     /// Length of its code, in bytes.
     pub len: usize,
@@ -110,7 +110,7 @@ impl Module {
         })
     }
 
-    /// From places in [`Module::text`] to offsets in the wasm file, in the order of the code. There is an entry for every
+    /// From places in `Module::text` to offsets in the wasm file, in the order of the code. There is an entry for every
     /// instruction that can trap, and for the last byte of every call; other instructions have none. `None` if the
     /// module was compiled without.
     pub fn address_map(&self) -> Option<impl Iterator<Item = (usize, Option<u32>)> + '_> {
