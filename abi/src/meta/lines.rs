@@ -16,6 +16,8 @@
 
 use alloc::vec::Vec;
 
+use super::leb;
+
 /// A place in the source, as indices of line strings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineFrame {
@@ -45,25 +47,16 @@ impl<'a> LineWriter<'a> {
 
     /// Appends an entry. Offsets ascend.
     pub fn entry(&mut self, wasm_offset: u32, frames: &[LineFrame]) {
-        self.number(wasm_offset - self.offset);
+        leb::write(self.out, wasm_offset - self.offset);
         self.offset = wasm_offset;
-        self.number(frames.len() as u32);
+        leb::write(self.out, frames.len() as u32);
         for frame in frames {
-            self.number(frame.name.map_or(0, |name| name + 1));
-            self.number(frame.file.map_or(0, |file| file + 1));
-            let difference = frame.line.wrapping_sub(self.line) as i32;
-            self.number((difference << 1 ^ difference >> 31) as u32);
+            leb::write(self.out, frame.name.map_or(0, |name| name + 1));
+            leb::write(self.out, frame.file.map_or(0, |file| file + 1));
+            leb::write_signed(self.out, frame.line.wrapping_sub(self.line) as i32);
             self.line = frame.line;
-            self.number(frame.column);
+            leb::write(self.out, frame.column);
         }
-    }
-
-    fn number(&mut self, mut value: u32) {
-        while value >= 0x80 {
-            self.out.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.out.push(value as u8);
     }
 }
 
@@ -81,9 +74,9 @@ impl<'a> LineFrames<'a> {
         let mut found = Self { bytes: &[], left: 0, line: 0 };
         let mut reader = Self { bytes, left: 0, line: 0 };
         let mut offset = wasm_offset;
-        while let Some(difference) = reader.number() {
+        while let Some(difference) = leb::read(&mut reader.bytes) {
             offset = offset.wrapping_add(difference);
-            let Some(count) = reader.number() else { break };
+            let Some(count) = leb::read(&mut reader.bytes) else { break };
             if offset > wanted {
                 break;
             }
@@ -93,19 +86,6 @@ impl<'a> LineFrames<'a> {
         }
         found
     }
-
-    fn number(&mut self) -> Option<u32> {
-        let mut value = 0u32;
-        for shift in [0, 7, 14, 21, 28] {
-            let (&byte, rest) = self.bytes.split_first()?;
-            self.bytes = rest;
-            value |= u32::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
-            }
-        }
-        None
-    }
 }
 
 impl Iterator for LineFrames<'_> {
@@ -113,11 +93,10 @@ impl Iterator for LineFrames<'_> {
 
     fn next(&mut self) -> Option<LineFrame> {
         self.left = self.left.checked_sub(1)?;
-        let name = self.number()?.checked_sub(1);
-        let file = self.number()?.checked_sub(1);
-        let difference = self.number()?;
-        self.line = self.line.wrapping_add((difference >> 1) ^ (difference & 1).wrapping_neg());
-        let column = self.number()?;
+        let name = leb::read(&mut self.bytes)?.checked_sub(1);
+        let file = leb::read(&mut self.bytes)?.checked_sub(1);
+        self.line = self.line.wrapping_add_signed(leb::read_signed(&mut self.bytes)?);
+        let column = leb::read(&mut self.bytes)?;
         Some(LineFrame { name, file, line: self.line, column })
     }
 }

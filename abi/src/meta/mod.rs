@@ -18,6 +18,7 @@ mod builder;
 mod check;
 mod checksum;
 mod header;
+mod leb;
 mod lines;
 mod record;
 mod records;
