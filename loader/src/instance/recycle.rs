@@ -21,7 +21,7 @@ pub(crate) struct Recycled {
 
 /// In cache lines of its own.
 #[derive(Default)]
-#[repr(align(128))]
+#[cfg_attr(feature = "std", repr(align(128)))]
 struct Shard(Mutex<Vec<Slot>>);
 
 impl Default for Recycled {
