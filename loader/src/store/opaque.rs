@@ -13,7 +13,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use anyhow::{Error, Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow};
 use aotc_abi::meta::ExternKind;
 use aotc_abi::vmctx::{
     VmCalleePrefix, VmFuncRef, VmHostFunc, VmHostFuncRef, VmMemoryDefinition, VmStoreCtx,
@@ -324,7 +324,8 @@ impl StoreOpaque {
         }
     }
 
-    /// Runs what a synchronous function of the API was asked for.
+    /// Runs what a synchronous function of the API was asked for. On a fiber it runs as it does elsewhere, and cannot wait:
+    /// what is on the stack above it need not be `Send`.
     ///
     /// # Errors
     /// If the store needs asynchronous calls; else as `run`.
@@ -333,23 +334,14 @@ impl StoreOpaque {
         &mut self,
         run: impl FnOnce(&mut Self) -> Result<R>,
     ) -> Result<R> {
-        if self.fiber.get() == 0 && !self.gate.async_required {
-            return run(self);
-        }
-        self.synchronously_on_fiber(run)
-    }
-
-    /// On a fiber a synchronous call runs as it does elsewhere, and cannot wait: what is on the stack above it need not be
-    /// `Send`.
-    #[cold]
-    #[inline(never)]
-    fn synchronously_on_fiber<R>(&mut self, run: impl FnOnce(&mut Self) -> Result<R>) -> Result<R> {
         if self.gate.async_required {
-            bail!("store configuration requires that `*_async` functions are used instead");
+            return Err(needs_async());
         }
         let fiber = self.fiber.replace(0);
         let result = run(self);
-        self.fiber.set(fiber);
+        if fiber != 0 {
+            self.fiber.set(fiber);
+        }
         result
     }
 
@@ -633,6 +625,11 @@ impl StoreOpaque {
     pub(crate) fn record_panic(&mut self, panic: Payload) {
         self.raised = Some(Box::new(Raised::Panic(PanicBox::new(panic))));
     }
+}
+
+#[cold]
+fn needs_async() -> Error {
+    anyhow!("store configuration requires that `*_async` functions are used instead")
 }
 
 const PREFIX_BYTES: u64 = size_of::<VmCalleePrefix>() as u64;
