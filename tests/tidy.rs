@@ -10,10 +10,10 @@ use libtest_mimic::{Failed, Trial};
 use crate::support::root;
 
 /// The crates that are the product.
-const CRATES: [&str; 4] = ["abi", "aotc", "loader", "wasi"];
+const CRATES: &[&str] = &["abi", "aotc", "loader", "wasi"];
 
 /// Files with unsafe code. Each has a contract in its header.
-const UNSAFE_FILES: [&str; 34] = [
+const UNSAFE_FILES: &[&str] = &[
     "loader/src/builtins.rs",
     "loader/src/call.rs",
     "loader/src/creator.rs",
@@ -51,8 +51,8 @@ const UNSAFE_FILES: [&str; 34] = [
 ];
 
 /// All that the loader depends on.
-const LOADER_DEPENDENCIES: [&str; 7] =
-    ["anyhow", "aotc-abi", "corosensei", "goblin", "libc", "libloading", "rustix"];
+const LOADER_DEPENDENCIES: &[&str] =
+    &["anyhow", "aotc-abi", "corosensei", "goblin", "libc", "libloading", "rustix"];
 
 /// The proposals of which every instruction is translated, as `wasmparser` calls them.
 const PROPOSALS: [&str; 6] =
@@ -109,7 +109,7 @@ fn crates_depend_downwards() -> Result<(), Failed> {
     if !names("abi").is_empty() {
         problems.push(format!("abi depends on {:?}", names("abi")));
     }
-    if names("loader") != LOADER_DEPENDENCIES.map(str::to_owned).into() {
+    if names("loader") != LOADER_DEPENDENCIES.iter().map(|&name| name.to_owned()).collect() {
         problems.push(format!("loader depends on {:?}", names("loader")));
     }
     if names("wasi").iter().any(|name| name == "aotc" || name.starts_with("cranelift")) {
@@ -202,7 +202,7 @@ fn unsafe_is_listed() -> Result<(), Failed> {
         .filter(|path| has_word(&code(&read(path)), "unsafe"))
         .map(|path| path.display().to_string())
         .collect();
-    let listed = UNSAFE_FILES.map(str::to_owned).into();
+    let listed = UNSAFE_FILES.iter().map(|&name| name.to_owned()).collect();
     let new = found.difference(&listed).map(|path| format!("{path}: unsafe code, but not listed"));
     let gone = listed.difference(&found).map(|path| format!("{path}: listed, but no unsafe code"));
     none(new.chain(gone).collect())
