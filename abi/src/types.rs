@@ -57,7 +57,7 @@ pub const DIRECT_PARAMS_MAX: usize = 17;
 /// Whether functions of this type can have a direct entry: all values fit 64-bit integer registers, and there is at
 /// most one result.
 ///
-/// A direct entry is `extern "C" fn(ctx: u64, code: u64, params: u64...) -> (result: u64, status: u64)`, the pair
+/// A direct entry is `extern "C" fn(ctx: u64, params: u64..., code: u64) -> (result: u64, status: u64)`, the pair
 /// in the two registers in which the platform's C convention returns a structure of two integers. Floats are their
 /// bits; of what is narrower than 64 bits the rest is ignored as a parameter and 0 as a result.
 pub fn can_call_directly(

@@ -114,22 +114,60 @@ pub(crate) fn call_directly<A: DirectArguments>(
     activate(store, || unsafe { arguments.enter(callee) })
 }
 
-/// Runs `enter`, which enters compiled code, as the thread's innermost activation.
+/// As [`call_directly`], of a store that [is plain](StoreOpaque::is_plain): nobody is told of the call.
+///
+/// # Errors
+/// As [`call`].
 #[inline]
+pub(crate) fn call_plainly<A: DirectArguments>(
+    store: &mut StoreOpaque,
+    callee: DirectCallee,
+    arguments: A,
+) -> Result<u64> {
+    // SAFETY: the file's contract.
+    activate_untold(store, || unsafe { arguments.enter(callee) })
+}
+
+/// Runs `enter`, which enters compiled code, as the thread's innermost activation.
 fn activate(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn) -> Result<u64> {
+    if !store.has_call_hook() {
+        return activate_untold(store, enter);
+    }
     store.tell(CallHook::CallingWasm)?;
+    let outcome = activate_apart(store, enter);
+    store.tell(CallHook::ReturningFromWasm)?;
+    outcome
+}
+
+/// [`activate_untold`], on the thread on which it is called, whatever the compiler knew of threads before: a hook may wait.
+#[inline(never)]
+fn activate_apart(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn) -> Result<u64> {
+    activate_untold(store, enter)
+}
+
+/// As [`activate`], and nobody is told. It stands in every typed call, so that what is rare is elsewhere.
+#[inline]
+fn activate_untold(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn) -> Result<u64> {
     *store.reached.get_mut() = true;
     let mut activation = Activation::new(store.vm.get());
     // SAFETY: the activation stays where it is until it is left, below.
     unsafe { activation.enter() };
     let DirectReturn { result, status } = enter();
     if status != 0 {
-        record_signal(store);
+        return Err(leave_raised(store, &mut activation));
     }
     activation.leave();
-    let outcome = if status == 0 { Ok(result) } else { Err(take_error(store)) };
-    store.tell(CallHook::ReturningFromWasm)?;
-    outcome
+    Ok(result)
+}
+
+/// Leaves an activation in which something was raised, and says what.
+// Not inlined: after a call, the thread may be another one than before it.
+#[cold]
+#[inline(never)]
+fn leave_raised(store: &mut StoreOpaque, activation: &mut Activation) -> Error {
+    record_signal(store);
+    activation.leave();
+    take_error(store)
 }
 
 /// The pair that a direct entry trampoline returns.
@@ -162,9 +200,9 @@ macro_rules! direct_arguments {
                 let DirectCallee { ctx, code, entry } = callee;
                 // SAFETY: the caller's promise: an entry for this number of parameters.
                 unsafe {
-                    let entry: unsafe extern "C" fn(u64, u64 $(, of_u64!($name))*) -> DirectReturn =
+                    let entry: unsafe extern "C" fn(u64 $(, of_u64!($name))*, u64) -> DirectReturn =
                         core::mem::transmute(entry as usize);
-                    entry(ctx, code $(, self[$index])*)
+                    entry(ctx $(, self[$index])*, code)
                 }
             }
         }
@@ -174,9 +212,6 @@ macro_rules! direct_arguments {
 for_each_arity!(direct_arguments);
 
 /// Turns what the signal handler recorded, if it did, into the store's record.
-// Not inlined: after a call, the thread may be another one than before it.
-#[cold]
-#[inline(never)]
 fn record_signal(store: &mut StoreOpaque) {
     if let Some(kind) = thread::take_trap() {
         let backtrace = backtrace::from_signal(store);
@@ -185,6 +220,7 @@ fn record_signal(store: &mut StoreOpaque) {
 }
 
 #[cold]
+#[inline(never)]
 fn take_error(store: &mut StoreOpaque) -> Error {
     let error = match *store
         .raised

@@ -61,7 +61,7 @@ pub(crate) fn array_call_entry(isa: &dyn TargetIsa) -> Signature {
     c_signature(isa, &[types::I64; 3], Some(types::I32))
 }
 
-/// `(ctx, callee code, params...) -> (result, status)`: a direct entry trampoline.
+/// `(ctx, params..., callee code) -> (result, status)`: a direct entry trampoline.
 pub(crate) fn direct_call_entry(env: Env<'_>, sig: SigId) -> Signature {
     let ty = env.plan.sigs[sig.0 as usize].ty.expect("direct entries are for the module's types");
     let params = env.module.types[ty.index()].params.len();

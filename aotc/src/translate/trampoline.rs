@@ -47,13 +47,17 @@ impl<'a> Translator<'a, '_> {
         self.return_status(aotc_abi::builtin::STATUS_RAISED);
     }
 
-    /// Direct call to wasm call: `(ctx, code, params...) -> (result, status)`.
+    /// Direct call to wasm call: `(ctx, params..., code) -> (result, status)`. What is in registers is in those of the
+    /// wasm call.
     pub(super) fn direct_entry(&mut self, sig: SigId) {
-        let [ctx, code] = self.entry_params();
         let (params, results) = self.sig_types(sig);
-        let bits = self.builder.block_params(self.entry_block)[2..].to_vec();
+        let block_params = self.builder.block_params(self.entry_block).to_vec();
+        let [ctx, bits @ .., code] = &block_params[..] else {
+            unreachable!("a direct entry has a context and code")
+        };
+        let (ctx, code) = (*ctx, *code);
         let mut args = vec![ctx];
-        args.extend(params.iter().zip(bits).map(|(&ty, bits)| self.value_of_bits(ty, bits)));
+        args.extend(params.iter().zip(bits).map(|(&ty, &bits)| self.value_of_bits(ty, bits)));
         let (values, raised) = self.call_with_handler(sig, code, &args);
         let result = match (results, &values[..]) {
             ([ty], [value]) => self.bits_of_value(*ty, *value),

@@ -13,7 +13,7 @@
 use core::any::Any;
 use core::marker::PhantomData;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 use aotc_abi::builtin::STATUS_RAISED;
 use aotc_abi::vmctx::{VmHostFunc, VmValue, ctx};
 
@@ -174,7 +174,7 @@ where
 {
     // SAFETY: the file's contract: a filled record with its prefix below, whose data is this
     // closure's, and a store of `T` that nothing else uses now.
-    let (host, store) = unsafe {
+    let (host, vm_store) = unsafe {
         let store =
             host.byte_offset(ctx::STORE.offset as isize).cast::<*mut StoreInner<T>>().read();
         (&*host, store)
@@ -187,30 +187,39 @@ where
         count => unsafe { core::slice::from_raw_parts_mut(values, count) },
     };
     // SAFETY: as above. Handles that the function is given are roots until it returns.
-    let roots = unsafe { (*store).opaque.extern_refs.root_count() };
-    let outcome = unwind::catch(|| {
+    let roots = unsafe { (*vm_store).opaque.extern_refs.root_count() };
+    let status = unwind::catch(|| {
         // SAFETY: as above.
-        let store = StoreContextMut(unsafe { &mut *store });
-        if store.0.opaque.has_call_hook() {
-            return with_hook(store.0, |store| {
+        let store = StoreContextMut(unsafe { &mut *vm_store });
+        let result = if store.0.opaque.has_call_hook() {
+            with_hook(store.0, |store| {
                 (typed.closure)(Caller { store: StoreContextMut(store), ctx: host.caller }, slots)
-            });
+            })
+        } else {
+            (typed.closure)(Caller { store, ctx: host.caller }, slots)
+        };
+        match result {
+            Ok(()) => 0,
+            // SAFETY: as above; the closure has returned.
+            Err(error) => fail(unsafe { &mut (*vm_store).opaque }, error),
         }
-        (typed.closure)(Caller { store, ctx: host.caller }, slots)
     });
     // SAFETY: as above; the closure has returned.
-    unsafe { (*store).opaque.extern_refs.unroot(roots) };
-    match outcome {
-        Ok(Ok(())) => 0,
-        failed => {
-            // SAFETY: as above; the closure has returned.
-            let store: &mut StoreOpaque = unsafe { &mut (*store).opaque };
-            match failed {
-                Ok(Err(error)) => store.record_error(error),
-                Err(panic) => store.record_panic(panic),
-                Ok(Ok(())) => unreachable!("matched above"),
-            }
+    let store: &mut StoreOpaque = unsafe { &mut (*vm_store).opaque };
+    store.extern_refs.unroot(roots);
+    match status {
+        Ok(status) => status,
+        Err(panic) => {
+            store.record_panic(panic);
             STATUS_RAISED
         }
     }
+}
+
+/// Records a host function's error.
+#[cold]
+#[inline(never)]
+fn fail(store: &mut StoreOpaque, error: Error) -> u32 {
+    store.record_error(error);
+    STATUS_RAISED
 }

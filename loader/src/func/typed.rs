@@ -90,11 +90,23 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     pub fn call(&self, mut store: impl AsContextMut, params: Params) -> Result<Results> {
         let store = &mut store.as_context_mut().0.opaque;
         store.check(self.func.store);
+        match self.direct {
+            Some(callee) if store.is_plain() => {
+                let arguments = params.to_bits(store);
+                let result = call::call_plainly(store, callee, arguments)?;
+                Ok(Results::from_bits(result, store))
+            }
+            _ => self.call_otherwise(store, params),
+        }
+    }
+
+    /// A call that is not plain.
+    #[inline(never)]
+    fn call_otherwise(&self, store: &mut StoreOpaque, params: Params) -> Result<Results> {
         store.synchronously(|store| self.call_here(store, params))
     }
 
     /// The call itself, on whatever stack.
-    #[inline]
     pub(super) fn call_here(&self, store: &mut StoreOpaque, params: Params) -> Result<Results> {
         if let Some(callee) = self.direct {
             let arguments = params.to_bits(store);

@@ -324,6 +324,14 @@ impl StoreOpaque {
         }
     }
 
+    /// Whether a synchronous call is no more than a call: nobody is told of it, nothing in the store has to wait, and there
+    /// is no fiber that could. Else it goes through [`StoreOpaque::synchronously`].
+    #[inline]
+    pub(crate) fn is_plain(&self) -> bool {
+        let is_told = self.call_hook.is_some();
+        !(is_told | (self.fiber.get() != 0) | self.gate.async_required)
+    }
+
     /// Runs what a synchronous function of the API was asked for. On a fiber it runs as it does elsewhere, and cannot wait:
     /// what is on the stack above it need not be `Send`.
     ///

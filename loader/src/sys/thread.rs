@@ -101,9 +101,7 @@ impl Activation {
             let previous = thread.activation.replace(self);
             self.previous.set(previous);
             if !previous.is_null() {
-                self.nested = true;
-                // SAFETY: the store is borrowed by the caller.
-                self.saved.write(unsafe { self.vm.read() });
+                self.save();
             }
             let mut limit = thread.stack_limit.get();
             if limit == 0 {
@@ -121,10 +119,23 @@ impl Activation {
         // the compiler knows of the thread may be from before the fiber moved.
         let thread = unsafe { &*self.thread.get() };
         thread.activation.set(self.previous.get());
-        if !self.nested {
-            return;
+        if self.nested {
+            self.restore();
         }
-        // SAFETY: the store is borrowed by the caller, and what it held was saved.
+    }
+
+    /// Saves the store's fields.
+    #[inline(never)]
+    fn save(&mut self) {
+        self.nested = true;
+        // SAFETY: the store is borrowed by the caller of [`Self::enter`].
+        self.saved.write(unsafe { self.vm.read() });
+    }
+
+    /// Puts back what [`Self::save`] saved.
+    #[inline(never)]
+    fn restore(&mut self) {
+        // SAFETY: the store is borrowed by the caller of [`Self::leave`], and what it held was saved.
         let (vm, saved) = unsafe { (&mut *self.vm, self.saved.assume_init_ref()) };
         vm.entry_sp = saved.entry_sp;
         vm.entry_fp = saved.entry_fp;
