@@ -33,17 +33,26 @@ fn main() -> Result<()> {
     let artifacts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/artifacts");
     std::fs::create_dir_all(&artifacts)
         .with_context(|| format!("failed to create `{}`", artifacts.display()))?;
-    let aotc = aotc::side();
+    let aotc = aotc::side()?;
+    let aotc_pooled = aotc::pooled_side()?;
     let wasmtime = wasmtime::side(wasmtime::Allocation::OnDemand)?;
     let pooled = wasmtime::side(wasmtime::Allocation::Pooled)?;
-    let mut bench =
-        Bench { aotc: &aotc, wasmtime: &wasmtime, pooled: &pooled, artifacts, table: Table::new() };
+    let mut bench = Bench {
+        aotc: &aotc,
+        aotc_pooled: &aotc_pooled,
+        wasmtime: &wasmtime,
+        pooled: &pooled,
+        artifacts,
+        table: Table::new(),
+    };
     sections::run(&mut bench)
 }
 
 /// What all sections need.
 struct Bench<'a> {
     aotc: &'a dyn Contender,
+    /// aotc with its pooling allocator.
+    aotc_pooled: &'a dyn Contender,
     wasmtime: &'a dyn Contender,
     /// Wasmtime with its pooling allocator; it loads the same artifacts.
     pooled: &'a dyn Contender,

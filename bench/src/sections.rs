@@ -71,13 +71,30 @@ fn instantiate(bench: &mut Bench<'_>) -> Result<()> {
             for (other, with) in [(bench.wasmtime, ""), (bench.pooled, ", Wasmtime pooled")] {
                 let label = format!("{verb}: {name}{with}");
                 bench.time(&label, Effort::SHORT, other, |side| {
-                    side.instantiate(artifacts.path(side), *used)
+                    side.instantiate(artifacts.path(side), *used, ONE)
+                })?;
+            }
+        }
+    }
+    let name = "1 page of memory";
+    let artifacts = Artifacts::new(bench, name, &wat::parse_str(modules::SMALL_MEMORY)?)?;
+    for (used, verb) in [(Use::None, "instantiate"), (Use::Touch, "instantiate and use")] {
+        for (other, with) in [(bench.wasmtime, ""), (bench.pooled, ", both pooled")] {
+            for threads in [1, 2] {
+                let ours = if with.is_empty() { bench.aotc } else { bench.aotc_pooled };
+                let label = format!("{verb}: {name}{with}, {threads} at once");
+                let threads = NonZero::new(threads).expect("not 0");
+                bench.time_with(&label, Effort::SHORT, [ours, other], |side| {
+                    side.instantiate(artifacts.path(side), used, threads)
                 })?;
             }
         }
     }
     Ok(())
 }
+
+/// One thread.
+const ONE: NonZero<usize> = NonZero::<usize>::MIN;
 
 fn call<'a>(bench: &mut Bench<'a>) -> Result<()> {
     let artifacts = Artifacts::new(bench, "calls", &wat::parse_str(modules::CALLS)?)?;
@@ -189,10 +206,22 @@ impl<'a> Bench<'a> {
         other: &'a dyn Contender,
         work: impl Fn(&'a dyn Contender) -> Result<Work<'w>>,
     ) -> Result<()> {
+        self.time_with(label, effort, [self.aotc, other], work)
+    }
+
+    /// Measures a row, if it is wanted: the same work of two sides, aotc's first.
+    fn time_with<'w>(
+        &mut self,
+        label: &str,
+        effort: Effort,
+        sides: [&'a dyn Contender; 2],
+        work: impl Fn(&'a dyn Contender) -> Result<Work<'w>>,
+    ) -> Result<()> {
         if !self.table.wants(label) {
             return Ok(());
         }
-        let sides = [work(self.aotc)?, work(other)?];
+        let [ours, theirs] = sides;
+        let sides = [work(ours)?, work(theirs)?];
         let [aotc, wasmtime] = medians(effort, sides).with_context(|| label.to_owned())?;
         self.table.print(label, &Row { unit: Unit::Seconds, aotc, wasmtime, native: None });
         Ok(())

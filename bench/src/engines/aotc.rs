@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use aotc::{Emit, Options};
+use aotc_loader::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 use aotc_wasi::{FsPerms, MemoryInputPipe, ProcExit, WasiCtx};
 
 pub(crate) use aotc_loader::{
@@ -25,8 +26,17 @@ pub(crate) struct Side {
     engine: Engine,
 }
 
-pub(crate) fn side() -> Side {
-    Side { engine: Engine::default() }
+pub(crate) fn side() -> Result<Side> {
+    Ok(Side { engine: Engine::new(&Config::new())? })
+}
+
+/// With a pool of as many slots as Wasmtime's has.
+pub(crate) fn pooled_side() -> Result<Side> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(100).total_memories(100).total_tables(100);
+    let mut config = Config::new();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Ok(Side { engine: Engine::new(&config)? })
 }
 
 fn compile(wasm: &[u8], threads: Option<NonZero<usize>>) -> Result<Vec<u8>> {

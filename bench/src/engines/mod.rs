@@ -35,8 +35,13 @@ pub(crate) trait Contender {
     /// Loads an artifact from a file, and drops it.
     fn load<'a>(&'a self, artifact: &Path) -> Work<'a>;
 
-    /// Makes a store and an instance, uses it, and drops both.
-    fn instantiate<'a>(&'a self, artifact: &Path, used: Use) -> Result<Work<'a>>;
+    /// Makes a store and an instance, uses it, and drops both; so many threads do it at once, each as often.
+    fn instantiate<'a>(
+        &'a self,
+        artifact: &Path,
+        used: Use,
+        threads: NonZero<usize>,
+    ) -> Result<Work<'a>>;
 
     /// Calls `add` through a typed function.
     fn typed_call<'a>(&'a self, artifact: &Path) -> Result<Work<'a>>;

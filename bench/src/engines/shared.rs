@@ -12,6 +12,7 @@ use std::num::NonZero;
 use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -41,10 +42,15 @@ impl Contender for Side {
         })
     }
 
-    fn instantiate<'a>(&'a self, artifact: &Path, used: Use) -> Result<Work<'a>> {
+    fn instantiate<'a>(
+        &'a self,
+        artifact: &Path,
+        used: Use,
+        threads: NonZero<usize>,
+    ) -> Result<Work<'a>> {
         let engine = &self.engine;
         let pre = pre(engine, artifact)?;
-        Ok(Box::new(move |times| {
+        let cycles = move |times| -> Result<()> {
             for _ in 0..times {
                 let mut store = Store::new(engine, ());
                 let instance = pre.instantiate(&mut store)?;
@@ -54,6 +60,15 @@ impl Contender for Side {
                 }
             }
             Ok(())
+        };
+        Ok(Box::new(move |times| {
+            thread::scope(|scope| {
+                let others: Vec<_> =
+                    (1..threads.get()).map(|_| scope.spawn(|| cycles(times))).collect();
+                let own = cycles(times);
+                others.into_iter().try_for_each(|other| other.join().expect("no panic"))?;
+                own
+            })
         }))
     }
 

@@ -11,7 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::cell::{Cell, UnsafeCell};
 use core::num::NonZeroU64;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::AtomicBool;
 
 use anyhow::{Error, Result, anyhow};
 use aotc_abi::meta::ExternKind;
@@ -47,9 +47,8 @@ pub(crate) struct StoreId(NonZeroU64);
 
 impl StoreId {
     fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self(NonZeroU64::new(number).expect("fewer than 2^64 stores"))
+        let number = sys::thread::unique_number();
+        Self(NonZeroU64::new(number).expect("counted from 1, fewer than 2^64 stores"))
     }
 }
 

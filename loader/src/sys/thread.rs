@@ -13,7 +13,7 @@ use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::VmStoreCtx;
@@ -67,6 +67,24 @@ pub(crate) fn number() -> usize {
             number.set(NEXT.fetch_add(1, Ordering::Relaxed));
         }
         number.get()
+    })
+}
+
+/// A number that was never given before, from 1. A thread takes a block of them at once, so that threads do not wait for
+/// each other here.
+pub(crate) fn unique_number() -> u64 {
+    const BLOCK: u64 = 1 << 12;
+    static NEXT_BLOCK: AtomicU64 = AtomicU64::new(1);
+    std::thread_local! {
+        static NEXT: Cell<u64> = const { Cell::new(0) };
+    }
+    NEXT.with(|next| {
+        let mut number = next.get();
+        if number % BLOCK == 0 {
+            number = NEXT_BLOCK.fetch_add(1, Ordering::Relaxed) * BLOCK;
+        }
+        next.set(number + 1);
+        number
     })
 }
 

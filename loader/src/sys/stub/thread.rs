@@ -8,6 +8,7 @@
 
 use core::cell::Cell;
 use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::VmStoreCtx;
@@ -40,6 +41,12 @@ impl Default for Youngest {
 /// Nothing is known of threads.
 pub(crate) fn number() -> usize {
     0
+}
+
+/// A number that was never given before, from 1.
+pub(crate) fn unique_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// An entry into compiled code, on the stack of its thread.
