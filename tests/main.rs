@@ -2,6 +2,7 @@
 //! name that can be filtered.
 
 mod api;
+mod build_step;
 mod child;
 mod command;
 mod determinism;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(api::trials());
+    trials.extend(build_step::trials());
     trials.extend(command::trials());
     trials.extend(determinism::trials());
     trials.extend(doors::trials());

@@ -8,6 +8,8 @@
 //! borrow. The artifact's form is defined by the crate `aotc-abi`.
 #![forbid(unsafe_code)]
 
+mod bindings;
+mod build;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod codegen;
@@ -22,6 +24,8 @@ mod plan;
 mod text;
 mod translate;
 
+pub use aotc_abi::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyle};
+pub use build::{Build, BuildError, Built};
 pub use error::Error;
 pub use inspect::{CodeSize, ExportItem, ImportItem, InspectError, Inspection, PartSize, inspect};
 pub use options::{
@@ -31,6 +35,15 @@ pub use text::TextError;
 
 use std::borrow::Cow;
 use std::num::NonZero;
+
+/// Includes the declaration of a module that the package's `build.rs` compiled with [`Build`]: a Rust module of that
+/// name. It is the loader's macro of the same name, for packages that depend on this crate, too.
+#[macro_export]
+macro_rules! include_module {
+    ($name:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $name, ".rs"));
+    };
+}
 
 /// What a compilation is to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,27 +67,48 @@ pub enum Emit {
 /// [`Error`]: the input is invalid or uses something unsupported (with its offset), the options do not fit
 /// together, or a limit is exceeded.
 pub fn compile(input: &[u8], emit: Emit, options: &Options) -> Result<Vec<u8>, Error> {
+    with_module(input, options, |module| compile_module(module, emit, options))
+}
+
+/// Parses a module, and does something with it.
+///
+/// # Errors
+/// Those of reading and validating the module, and those of `then`.
+fn with_module<R>(
+    input: &[u8],
+    options: &Options,
+    then: impl FnOnce(&parse::WasmModule<'_>) -> Result<R, Error>,
+) -> Result<R, Error> {
     options.check()?;
     let wasm = to_binary(input)?;
-    let threads = options.thread_count();
-    let isas = codegen::isas(options)?;
-    let module = parse::parse(&wasm, options.features, threads).map_err(|error| match &wasm {
+    let parsed = parse::parse(&wasm, options.features, options.thread_count());
+    let module = parsed.map_err(|error| match &wasm {
         // What was made from text is explained by the text.
         Cow::Owned(_) => text::with_line(error, &String::from_utf8_lossy(input)),
         Cow::Borrowed(_) => error,
     })?;
-    let plan = plan::build(&module, options)?;
-    let env = translate::Env { module: &module, plan: &plan, options, isa: &*isas.lowering };
+    then(&module)
+}
+
+fn compile_module(
+    module: &parse::WasmModule<'_>,
+    emit: Emit,
+    options: &Options,
+) -> Result<Vec<u8>, Error> {
+    let threads = options.thread_count();
+    let isas = codegen::isas(options)?;
+    let plan = plan::build(module, options)?;
+    let env = translate::Env { module, plan: &plan, options, isa: &*isas.lowering };
     match emit {
         Emit::Clif => Ok(text(env, &codegen::clif(env, threads)?)),
         Emit::Asm => Ok(text(env, &asm(env, &isas, threads)?)),
         Emit::Object => {
             let functions = codegen::compile(env, &isas, threads, codegen::Listing::None)?;
-            emit::object(&module, &plan, options, &*isas.lowering, &functions)
+            emit::object(module, &plan, options, &*isas.lowering, &functions)
         }
         Emit::Image => {
             let functions = codegen::compile(env, &isas, threads, codegen::Listing::None)?;
-            emit::image(&module, &plan, options, &*isas.lowering, &functions)
+            emit::image(module, &plan, options, &*isas.lowering, &functions)
         }
     }
 }

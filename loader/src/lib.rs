@@ -63,6 +63,21 @@
 #![deny(unsafe_code)]
 
 extern crate alloc;
+
+/// Includes the declaration of a module that the package's `build.rs` compiled with `aotc::Build`: a Rust module of
+/// that name.
+///
+/// ```ignore
+/// // build.rs: aotc::Build::new("plugin.wasm").compile();
+/// aotc_loader::include_module!("plugin");
+/// ```
+#[macro_export]
+macro_rules! include_module {
+    ($name:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $name, ".rs"));
+    };
+}
+
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
@@ -104,6 +119,7 @@ pub use allocation::{
     Enabled, InstanceAllocationStrategy, PoolConcurrencyLimitError, PoolingAllocationConfig,
     PoolingAllocatorMetrics,
 };
+pub use anyhow::{Error, Result};
 pub use backtrace::{FrameInfo, FrameSymbol, WasmBacktrace};
 pub use config::Config;
 pub use coredump::WasmCoreDump;

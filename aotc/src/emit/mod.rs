@@ -10,6 +10,7 @@
 //!
 //! What differs between ELF, Mach-O and COFF is decided by [`Format`] and is in files named for the format.
 
+pub(crate) mod archive;
 mod elf_image;
 mod lines;
 mod metadata;

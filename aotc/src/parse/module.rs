@@ -6,7 +6,7 @@ use aotc_abi::types::ValType;
 use wasmparser::FunctionBody;
 
 /// A valid module. Index spaces have imports first.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct WasmModule<'a> {
     pub(crate) types: Vec<FuncType>,
     pub(crate) imports: Vec<Import<'a>>,
@@ -139,11 +139,29 @@ pub(crate) enum ConstOp {
 }
 
 /// What the name section says.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Names<'a> {
     pub(crate) module: Option<&'a str>,
     /// By function index.
     pub(crate) functions: Vec<Option<&'a str>>,
+    /// Names of parameters and locals, by function; not read yet.
+    pub(crate) locals: Option<wasmparser::IndirectNameMap<'a>>,
+}
+
+impl<'a> Names<'a> {
+    /// What is known of the names of the `count` parameters of function `index`.
+    pub(crate) fn parameters(&self, index: FuncIndex, count: usize) -> Vec<Option<&'a str>> {
+        let mut names = vec![None; count];
+        let functions = self.locals.clone().into_iter().flatten().map_while(Result::ok);
+        for function in functions.filter(|function| function.index == index.0) {
+            for naming in function.names.map_while(Result::ok) {
+                if let Some(name) = names.get_mut(naming.index as usize) {
+                    *name = Some(naming.name);
+                }
+            }
+        }
+        names
+    }
 }
 
 impl WasmModule<'_> {

@@ -25,6 +25,7 @@ pub(super) fn read<'a>(reader: NameSectionReader<'a>) -> Names<'a> {
                     names.functions[index] = Some(naming.name);
                 }
             }
+            Ok(Name::Local(map)) => names.locals = Some(map),
             Ok(_) => {}
             Err(_) => break,
         }
