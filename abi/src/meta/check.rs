@@ -32,11 +32,29 @@ impl Checker<'_, '_> {
         self.strings = core::str::from_utf8(self.data.section_bytes(Section::Strings, 1)).ok();
         self.header()?;
         self.types()?;
-        self.names_and_indices()?;
-        self.entities()?;
+        self.imports()?;
+        self.import_counts()?;
+        self.exports()?;
+        self.functions()?;
+        self.tables()?;
+        self.memories()?;
+        self.globals()?;
         self.segments()?;
         self.code()?;
         self.code_offsets()
+    }
+
+    /// Only what instantiation goes by, and none of the tables that are as long as the module has functions: what a
+    /// linker put into the program is as trusted as the program.
+    pub(super) fn check_linked(self) -> Result<(), MetaError> {
+        self.sections()?;
+        self.header()?;
+        self.types()?;
+        self.imports()?;
+        self.exports()?;
+        self.tables()?;
+        self.memories()?;
+        self.globals()
     }
 
     fn checksum(&self) -> Result<(), MetaError> {
@@ -143,14 +161,21 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    fn names_and_indices(&self) -> Result<(), MetaError> {
+    fn imports(&self) -> Result<(), MetaError> {
         let at = self.at(Section::Imports);
-        let mut next = [0u32; 4];
         for import in self.data.imports().iter() {
             self.string(import.module)?;
             self.string(import.name)?;
             self.item(import.kind, import.index, at)?;
-            // Imports come first in each index space, in order.
+        }
+        Ok(())
+    }
+
+    /// Imports come first in each index space, in order.
+    fn import_counts(&self) -> Result<(), MetaError> {
+        let at = self.at(Section::Imports);
+        let mut next = [0u32; 4];
+        for import in self.data.imports().iter() {
             let next = &mut next[import.kind as usize];
             ensure(import.index == *next, "import out of order", at)?;
             *next += 1;
@@ -166,6 +191,10 @@ impl Checker<'_, '_> {
             };
             ensure(imported == next[kind as usize] as usize, "import count", at)?;
         }
+        Ok(())
+    }
+
+    fn exports(&self) -> Result<(), MetaError> {
         let at = self.at(Section::Exports);
         let exports = self.data.exports();
         for export in exports.iter() {
@@ -184,7 +213,7 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    fn entities(&self) -> Result<(), MetaError> {
+    fn functions(&self) -> Result<(), MetaError> {
         let at = self.at(Section::Functions);
         let mut defined = false;
         let types = self.data.types().len();
@@ -197,6 +226,10 @@ impl Checker<'_, '_> {
             self.slot_or_none(function.import, record_bytes::<vmctx::VmFunctionImport>(), at)?;
             self.slot_or_none(function.func_ref, record_bytes::<vmctx::VmFuncRef>(), at)?;
         }
+        Ok(())
+    }
+
+    fn tables(&self) -> Result<(), MetaError> {
         let at = self.at(Section::Tables);
         for table in self.data.tables().iter() {
             let element = u8::try_from(table.element).ok().and_then(ValType::from_u8);
@@ -215,6 +248,10 @@ impl Checker<'_, '_> {
                 self.slot(table.elements, table.min * 8, at)?;
             }
         }
+        Ok(())
+    }
+
+    fn memories(&self) -> Result<(), MetaError> {
         let at = self.at(Section::Memories);
         let fixed = &self.data.header.fixed;
         let memory0_bytes = fixed.image_bytes - u64::from(fixed.vmctx_bytes);
@@ -246,7 +283,10 @@ impl Checker<'_, '_> {
                 )?;
             }
         }
-        ensure(at_ctx || memory0_end == Some(0), "image of an absent memory", at)?;
+        ensure(at_ctx || memory0_end == Some(0), "image of an absent memory", at)
+    }
+
+    fn globals(&self) -> Result<(), MetaError> {
         let at = self.at(Section::Globals);
         for global in self.data.globals().iter() {
             let ty = u8::try_from(global.ty).ok().and_then(ValType::from_u8);

@@ -36,4 +36,4 @@ pub use records::{
     CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export, ExternKind,
     Function, Global, Import, LineFunction, Memory, NO_MAXIMUM, Str, Table, Type, flags,
 };
-pub use view::{CodeOrder, MetaError, ModuleData, Records};
+pub use view::{CodeOrder, LINKED_CODE, MetaError, ModuleData, Records};

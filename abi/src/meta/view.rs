@@ -137,6 +137,18 @@ impl<'a> ModuleData<'a> {
         Ok(data)
     }
 
+    /// As [`ModuleData::parse`], of `bytes` that a linker put into the program. Only what instantiation goes by is looked at,
+    /// which does not grow with the number of functions; the rest is as trusted as the program's code.
+    ///
+    /// # Errors
+    /// As [`ModuleData::parse`].
+    pub fn parse_linked(bytes: &'a [u8]) -> Result<Self, MetaError> {
+        let data = Self::parse_header(bytes)?;
+        let (code, order) = (LINKED_CODE, CodeOrder::Linked);
+        Checker { data: &data, code, order, strings: None }.check_linked()?;
+        Ok(data)
+    }
+
     /// Checks the header only, and cuts `bytes` to the module data. What this gives is for looking
     /// at the header: a target, required features.
     ///
@@ -402,6 +414,9 @@ impl<'a> ModuleData<'a> {
         &self.bytes[place.offset as usize..][..place.count as usize * width]
     }
 }
+
+/// Where a linker can have put code, counted from the start of the module data: wherever a code offset leads.
+pub const LINKED_CODE: Range<i64> = i32::MIN as i64..1 << 31;
 
 /// What order the pieces of code are in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

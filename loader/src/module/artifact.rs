@@ -134,7 +134,7 @@ impl Module {
     /// The code. Of a module that is linked into a program, from its first function to its last, with what the linker put
     /// between.
     pub fn text(&self) -> &[u8] {
-        let text = self.inner.text.clone();
+        let text = self.inner.exact_text();
         let bytes = (text.end - text.start) as usize;
         if bytes == 0 {
             return &[];

@@ -99,12 +99,13 @@ impl Module {
             range.kind == CodeKind::Function as u32 && data.functions().at(range.index).import == 0
         });
         let ranges: Vec<_> = ranges.collect();
+        let text_offset = self.inner.text_offsets();
         ranges.into_iter().map(move |range| {
             let name = data.str(data.functions().at(range.index).name);
             ModuleFunction {
                 index: range.index,
                 name: (!name.is_empty()).then(|| name.to_owned()),
-                offset: self.inner.text_offset(range.code),
+                offset: text_offset(range.code),
                 len: range.bytes as usize,
             }
         })
@@ -118,8 +119,9 @@ impl Module {
         if inner.data.section_size_bytes(Section::AddressMap) == 0 {
             return None;
         }
+        let text_offset = inner.text_offsets();
         Some(inner.code_in_order().flat_map(move |range| {
-            let start = inner.text_offset(range.code);
+            let start = text_offset(range.code);
             let map = inner.data.address_map(&range);
             map.map(move |(code, wasm)| (start + code as usize, Some(wasm)))
         }))

@@ -35,7 +35,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use aotc_abi::meta::{
-    CodeOrder, CodeRange, ExternKind, Header, MetaError, ModuleData, Record, Section, flags,
+    CodeOrder, CodeRange, ExternKind, Header, LINKED_CODE, MetaError, ModuleData, flags,
 };
 #[cfg(feature = "std")]
 use aotc_abi::target::TrapStyle;
@@ -95,7 +95,7 @@ pub(crate) struct ModuleInner {
     id: u64,
     engine: Engine,
     data: ModuleData<'static>,
-    /// Where code may lie.
+    /// Where code may lie: of a linked module as far as code offsets lead, since the linker put its pieces anywhere.
     text: Range<u64>,
     order: CodeOrder,
     /// The pieces of code by address, if a linker may have moved them: made when it is first asked where something
@@ -160,7 +160,9 @@ impl Module {
     pub unsafe fn from_linked(engine: &Engine, descriptor: *const u8) -> Result<Module> {
         // SAFETY: the caller's promise.
         let bytes = unsafe { linked_data(descriptor) }?;
-        let text = linked_text(bytes)?;
+        let at = bytes.as_ptr() as u64;
+        let text =
+            at.saturating_add_signed(LINKED_CODE.start)..at.saturating_add_signed(LINKED_CODE.end);
         let order = CodeOrder::Linked;
         Self::check(engine, Found { source: Source::Linked, bytes, text, order, image: None })
     }
@@ -177,7 +179,11 @@ impl Module {
         host::check(&header, engine)?;
         let base = bytes.as_ptr() as u64;
         let code = text.start.wrapping_sub(base) as i64..text.end.wrapping_sub(base) as i64;
-        let data = ModuleData::parse(looked_at, code, order).map_err(LoadError::from)?;
+        let data = match order {
+            CodeOrder::Sorted => ModuleData::parse(looked_at, code, order),
+            CodeOrder::Linked => ModuleData::parse_linked(looked_at),
+        };
+        let data = data.map_err(LoadError::from)?;
         let types: Box<[FuncType]> =
             data.types().iter().map(|ty| FuncType::from_meta(&data, &ty)).collect();
         for ty in &types {
@@ -381,9 +387,25 @@ impl ModuleInner {
         self.data.bytes().as_ptr() as u64
     }
 
-    /// Place in the text of a code offset that lies in it.
-    fn text_offset(&self, code: i32) -> usize {
-        (self.code_base().wrapping_add_signed(code.into()) - self.text.start) as usize
+    /// From code offsets to places in [`Self::exact_text`].
+    fn text_offsets(&self) -> impl Fn(i32) -> usize {
+        let (base, start) = (self.code_base(), self.exact_text().start);
+        move |code| (base.wrapping_add_signed(code.into()) - start) as usize
+    }
+
+    /// Where code lies: from the first piece of it to the end of the last.
+    fn exact_text(&self) -> Range<u64> {
+        match self.order {
+            CodeOrder::Sorted => self.text.clone(),
+            CodeOrder::Linked => {
+                let start =
+                    |range: &CodeRange| self.code_base().wrapping_add_signed(range.code.into());
+                let places = || self.data.code_ranges().iter();
+                let first = places().map(|range| start(&range)).min().unwrap_or_default();
+                let end = places().map(|range| start(&range) + u64::from(range.bytes)).max();
+                first..end.unwrap_or_default()
+            }
+        }
     }
 
     /// The pieces of code by address.
@@ -458,7 +480,7 @@ impl Drop for ModuleInner {
 /// Checks that whatever others can reach has what is needed to reach it.
 fn check_reachable(data: &ModuleData<'_>, plan: &Plan) -> Result<(), MetaError> {
     let fail = |what, at: u32| Err(MetaError::Malformed { what, offset: at.into() });
-    for function in data.functions().iter().filter(|function| function.import != 0) {
+    for function in data.functions().iter().take_while(|function| function.import != 0) {
         let hash = data.types().at(function.ty).hash;
         if plan.trampolines(hash).is_none_or(|trampolines| trampolines.exit == 0) {
             return fail("imported function without exit trampoline", function.ty);
@@ -505,27 +527,6 @@ unsafe fn linked_data(descriptor: *const u8) -> Result<&'static [u8]> {
     let bytes = Header::decode(head).fixed.blob_bytes;
     // SAFETY: the caller's promise; magic, version and layout were compared, so this is the size.
     Ok(unsafe { core::slice::from_raw_parts(descriptor, bytes as usize) })
-}
-
-/// Where the linker put the code.
-fn linked_text(bytes: &'static [u8]) -> Result<Range<u64>> {
-    let base = bytes.as_ptr() as u64;
-    // The rest of the data is checked when it is known where code may lie.
-    let data = ModuleData::parse_header(bytes).map_err(LoadError::from)?;
-    let section = data.header().sections[Section::CodeRanges as usize];
-    let section_bytes = u64::from(section.count) * CodeRange::BYTES as u64;
-    if u64::from(section.offset) + section_bytes > bytes.len() as u64 {
-        let what = "section outside the module data";
-        let error = MetaError::Malformed { what, offset: section.offset.into() };
-        return Err(LoadError::from(error).into());
-    }
-    let (mut first, mut last) = (u64::MAX, 0);
-    for range in data.code_ranges().iter() {
-        let start = base.wrapping_add_signed(range.code.into());
-        first = first.min(start);
-        last = last.max(start + u64::from(range.bytes));
-    }
-    Ok(first.min(last)..last)
 }
 
 impl fmt::Debug for Module {
