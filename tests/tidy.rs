@@ -18,6 +18,8 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/call.rs",
     "loader/src/creator.rs",
     "loader/src/fiber.rs",
+    "loader/src/func/direct.rs",
+    "loader/src/func/direct_func.rs",
     "loader/src/func/host.rs",
     "loader/src/func/raw.rs",
     "loader/src/instance/heap_slot.rs",

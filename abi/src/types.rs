@@ -54,12 +54,13 @@ impl ValType {
 /// Most parameters of a function that can be called directly.
 pub const DIRECT_PARAMS_MAX: usize = 17;
 
-/// Whether functions of this type can have a direct entry: all values fit 64-bit integer registers, and there is at
-/// most one result.
+/// Whether functions of this type can be called directly, from the host and by compiled code: all values fit 64-bit
+/// integer registers, and there is at most one result.
 ///
 /// A direct entry is `extern "C" fn(ctx: u64, params: u64..., code: u64) -> (result: u64, status: u64)`, the pair
-/// in the two registers in which the platform's C convention returns a structure of two integers. Floats are their
-/// bits; of what is narrower than 64 bits the rest is ignored as a parameter and 0 as a result.
+/// in the two registers in which the platform's C convention returns a structure of two integers; a host function is
+/// the same without the code. Floats are their bits; of what is narrower than 64 bits the rest is 0 where it comes from
+/// compiled code, and ignored by it.
 pub fn can_call_directly(
     params: impl ExactSizeIterator<Item = ValType>,
     results: impl ExactSizeIterator<Item = ValType>,

@@ -88,14 +88,17 @@ pub struct VmFunctionImport {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VmHostFunc {
-    /// `extern "C" fn(ctx: *mut VmHostFunc, values: *mut VmValue) -> u32`: reads the arguments from
-    /// `values`, writes the results there, and returns 0, or [`crate::builtin::STATUS_RAISED`] with
-    /// the reason recorded.
+    /// If functions of its type [can be called directly](crate::types::can_call_directly): `extern "C" fn(ctx: *mut
+    /// VmHostFunc, params: u64...) -> (result: u64, status: u64)`. Otherwise `array_call`. The status is 0, or
+    /// [`crate::builtin::STATUS_RAISED`] with the reason recorded.
     pub call: u64,
     /// The loader's own: the function's data.
     pub data: u64,
     /// Context of the instance that imports it; 0 if no instance does.
     pub caller: u64,
+    /// `extern "C" fn(ctx: *mut VmHostFunc, values: *mut VmValue) -> u32`: reads the arguments from `values`, writes the
+    /// results there, and returns a status.
+    pub array_call: u64,
 }
 
 /// A host function that is not (only) an import, so that it can be a funcref.
@@ -167,6 +170,21 @@ pub struct VmStoreCtx {
 pub struct VmValue {
     /// The bytes; integers, floats and references use the first 4 or 8.
     pub bytes: [u8; 16],
+}
+
+impl VmValue {
+    /// The first 8 bytes: all of a value that is not a vector.
+    #[inline]
+    pub fn bits(&self) -> u64 {
+        let (bits, _) = self.bytes.split_first_chunk().expect("16 bytes");
+        u64::from_le_bytes(*bits)
+    }
+
+    /// Sets the first 8 bytes.
+    #[inline]
+    pub fn set_bits(&mut self, bits: u64) {
+        self.bytes[..8].copy_from_slice(&bits.to_le_bytes());
+    }
 }
 
 /// Size of a slot of an array call, in bytes.
@@ -415,8 +433,8 @@ impl Cursor {
 const _: () = {
     assert!(size_of::<VmCtxHeader>() == 64);
     assert!(size_of::<VmFuncRef>() == 16);
-    assert!(size_of::<VmFunctionImport>() == 56);
-    assert!(size_of::<VmHostFuncRef>() == 56);
+    assert!(size_of::<VmFunctionImport>() == 64);
+    assert!(size_of::<VmHostFuncRef>() == 64);
     assert!(size_of::<VmTableDefinition>() == 24);
     assert!(size_of::<VmMemoryDefinition>() == 16);
     assert!(size_of::<VmStoreCtx>() == 80);
@@ -465,7 +483,7 @@ mod tests {
             (layout.memories, 16),
             (layout.table_imports, 8),
             (layout.tables, 2 * 24),
-            (layout.function_imports, 5 * 56),
+            (layout.function_imports, 5 * 64),
             (layout.globals16, 2 * 16),
             (layout.globals8 - 2 * 8, 3 * 8),
         ];

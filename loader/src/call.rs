@@ -44,7 +44,7 @@ pub(crate) struct Callee {
 }
 
 /// What calling a function of an instance directly takes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct DirectCallee {
     pub(crate) ctx: u64,
     /// Wasm-call entry.
@@ -170,11 +170,11 @@ fn leave_raised(store: &mut StoreOpaque, activation: &mut Activation) -> Error {
     take_error(store)
 }
 
-/// The pair that a direct entry trampoline returns.
+/// The pair that a direct entry trampoline returns, and a host function that is called directly.
 #[repr(C)]
 pub struct DirectReturn {
-    result: u64,
-    status: u64,
+    pub(crate) result: u64,
+    pub(crate) status: u64,
 }
 
 /// The arguments of a direct call.
@@ -191,6 +191,8 @@ macro_rules! of_u64 {
         u64
     };
 }
+
+pub(crate) use of_u64;
 
 macro_rules! direct_arguments {
     ($(($count:literal $($name:ident $index:tt)*))*) => {$(

@@ -129,7 +129,9 @@ pub use error::{LinkError, LoadError, TypeMismatch, UnknownImportError};
 pub use extern_::{Export, Extern};
 #[cfg(feature = "async")]
 pub use func::WasmTyList;
-pub use func::{Caller, Func, IntoFunc, TypedFunc, ValRaw, WasmParams, WasmResults, WasmRet};
+pub use func::{
+    Caller, DirectFunc, Func, IntoFunc, TypedFunc, ValRaw, WasmParams, WasmResults, WasmRet,
+};
 pub use global::Global;
 pub use instance::{Instance, InstancePre};
 #[cfg(feature = "async")]

@@ -370,6 +370,8 @@ pub(crate) mod sealed {
 
     /// How a value lies in an array call's slot.
     pub trait Slot: Sized {
+        /// Whether it is a vector, which no direct call passes.
+        const IS_VECTOR: bool = false;
         /// Writes it.
         fn to_slot(self, store: &mut StoreOpaque, slot: &mut VmValue);
         /// Reads it.
@@ -386,6 +388,8 @@ pub(crate) use sealed::Slot;
 macro_rules! number_slots {
     ($($ty:ty: $val_type:expr, $value:ident => $to_bits:expr, $bits:ident => $from_bits:expr;)*) => {$(
         impl Slot for $ty {
+            const IS_VECTOR: bool = size_of::<$ty>() > 8;
+
             #[inline]
             fn to_slot(self, _store: &mut StoreOpaque, slot: &mut VmValue) {
                 slot.bytes[..size_of::<$ty>()].copy_from_slice(&self.to_le_bytes());
@@ -435,6 +439,8 @@ fn no_vectors() -> ! {
 }
 
 impl Slot for V128 {
+    const IS_VECTOR: bool = true;
+
     #[inline]
     fn to_slot(self, store: &mut StoreOpaque, slot: &mut VmValue) {
         self.0.to_slot(store, slot);

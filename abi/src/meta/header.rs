@@ -247,6 +247,7 @@ const fn vmctx_hash(mut hash: u64) -> u64 {
         offset_of!(vmctx::VmFunctionImport, host),
         offset_of!(vmctx::VmHostFunc, data),
         offset_of!(vmctx::VmHostFunc, caller),
+        offset_of!(vmctx::VmHostFunc, array_call),
         vmctx::memory::BASE.offset as usize,
         vmctx::memory::LENGTH_BYTES.offset as usize,
         vmctx::table::BASE.offset as usize,

@@ -70,7 +70,14 @@ pub(crate) fn direct_call_entry(env: Env<'_>, sig: SigId) -> Signature {
     signature
 }
 
-/// `(ctx, values) -> status`: a host function.
+/// `(ctx, params...) -> (result, status)`: a host function that can be called directly.
+pub(crate) fn direct_call_host(isa: &dyn TargetIsa, params: usize) -> Signature {
+    let mut signature = c_signature(isa, &vec![types::I64; 1 + params], Some(types::I64));
+    signature.returns.push(AbiParam::new(types::I64));
+    signature
+}
+
+/// `(ctx, values) -> status`: another host function.
 pub(crate) fn array_call_host(isa: &dyn TargetIsa) -> Signature {
     c_signature(isa, &[types::I64; 2], Some(types::I32))
 }

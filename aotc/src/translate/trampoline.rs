@@ -3,7 +3,7 @@
 //! ```text
 //!   host --array call--> entry[sig] --wasm call--> function
 //!   host --direct call--> direct entry[sig] --wasm call--> function
-//!   function --wasm call--> exit[sig] --array call--> host function
+//!   function --wasm call--> exit[sig] --direct or array call--> host function
 //!   function --wasm call--> builtin[n] --C call--> loader
 //!   table --wasm call--> thunk[import] --wasm call--> imported function
 //! ```
@@ -18,7 +18,7 @@
 use aotc_abi::builtin::{AbiResult, Builtin, FAILED};
 use aotc_abi::index::FuncIndex;
 use aotc_abi::target::TrapStyle;
-use aotc_abi::types::ValType;
+use aotc_abi::types::{ValType, can_call_directly};
 use aotc_abi::vmctx::{self, Field};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
@@ -149,9 +149,35 @@ impl<'a> Translator<'a, '_> {
         }
     }
 
-    /// Wasm call to array call, for a host function, which is the context.
+    /// Wasm call to a direct call if the type has one, else to an array call, for a host function, which is the context.
     pub(super) fn exit(&mut self, sig: SigId) {
         let (params, results) = self.sig_types(sig);
+        if can_call_directly(params.iter().copied(), results.iter().copied()) {
+            self.exit_directly(params, results);
+        } else {
+            self.exit_with_array(params, results);
+        }
+    }
+
+    fn exit_directly(&mut self, params: &[ValType], results: &[ValType]) {
+        let block_params = self.builder.block_params(self.entry_block).to_vec();
+        let store = self.leave_wasm();
+        let mut args = vec![self.ctx];
+        let values = params.iter().zip(&block_params[1..]);
+        args.extend(values.map(|(&ty, &value)| self.bits_of_value(ty, value)));
+        let call = self.host_call();
+        let host = signature::direct_call_host(self.env.isa, params.len());
+        let host = self.builder.import_signature(host);
+        let call = self.builder.ins().call_indirect(host, call, &args);
+        let [bits, status] = *self.builder.inst_results(call) else {
+            unreachable!("a direct call gives a result and a status")
+        };
+        self.raise_if(status, store);
+        let values: Vec<Value> = results.iter().map(|&ty| self.value_of_bits(ty, bits)).collect();
+        self.emit_return(&values);
+    }
+
+    fn exit_with_array(&mut self, params: &[ValType], results: &[ValType]) {
         let in_memory = signature::results_in_memory(results);
         let block_params = self.builder.block_params(self.entry_block).to_vec();
         let first = if in_memory { 2 } else { 1 };
@@ -159,8 +185,7 @@ impl<'a> Translator<'a, '_> {
         let slots = self.value_slots(params.len().max(results.len()));
         self.store_values(&block_params[first..], slots);
 
-        let field = vmctx::host_func::CALL;
-        let call = self.load_field(types::I64, self.ctx, 0, field, Region::Constant);
+        let call = self.host_call();
         let host = self.builder.import_signature(signature::array_call_host(self.env.isa));
         let call = self.builder.ins().call_indirect(host, call, &[self.ctx, slots]);
         let status = self.builder.inst_results(call)[0];
@@ -170,6 +195,12 @@ impl<'a> Translator<'a, '_> {
             self.result_area = Some(block_params[1]);
         }
         self.emit_return(&values);
+    }
+
+    /// Address of the host function that is the context.
+    fn host_call(&mut self) -> Value {
+        let field = vmctx::host_func::CALL;
+        self.load_field(types::I64, self.ctx, 0, field, Region::Constant)
     }
 
     /// Wasm call to a builtin.

@@ -8,7 +8,7 @@ use core::pin::Pin;
 use anyhow::{Context, Result};
 use aotc_abi::vmctx::VmValue;
 
-use super::host::{HostFunc, TypedClosure};
+use super::host::{HostFunc, SlotClosure};
 use super::typed::sealed::Results;
 use super::{Caller, Func, TypedFunc, WasmParams, WasmResults, WasmRet};
 use crate::engine::Engine;
@@ -43,7 +43,7 @@ impl HostFunc {
             result.to_slots(&mut caller.store.0.opaque, slots)
         };
         let slots = usize::max(<Params as Results>::COUNT, R::COUNT);
-        Self::typed(ty, TypedClosure::new(slots, closure)).asynchronous()
+        Self::over_slots(ty, SlotClosure::new(slots, closure)).asynchronous()
     }
 
     /// A function over [`Val`]s that is waited for.

@@ -2,7 +2,7 @@
 //!
 //! # Safety
 //!
-//! Compiled code, or the loader in its place, calls [`enter_closure`] with a [`VmHostFunc`] that
+//! Compiled code, or the loader in its place, calls in with a [`VmHostFunc`] that
 //! [`HostFunc::record`] filled, below which lies a prefix with the address of the store (which is that of its
 //! [`StoreInner`]), and with as many value slots as the larger of parameters and results. A host
 //! function for data `T` only gets into stores of `T`: that is what the types of [`crate::Linker`], [`crate::Func::wrap`] and
@@ -17,8 +17,9 @@ use anyhow::{Error, Result, bail};
 use aotc_abi::builtin::STATUS_RAISED;
 use aotc_abi::vmctx::{VmHostFunc, VmValue, ctx};
 
+use super::direct::{self, DirectClosure, DirectParams};
 use super::{Caller, RawFunc};
-use crate::call;
+use crate::call::{self, DirectReturn};
 use crate::prelude::*;
 use crate::store::{CallHook, StoreContextMut, StoreInner, StoreOpaque};
 use crate::types::FuncType;
@@ -29,22 +30,25 @@ use crate::vmctx::VmPtr;
 /// A host function, not bound to a store.
 pub struct HostFunc {
     ty: FuncType,
-    call: EnterClosure,
+    /// [`VmHostFunc::call`].
+    call: u64,
+    array_call: ArrayCall,
     /// Whether it may have to wait.
     is_async: bool,
     closure: Box<dyn Any + Send + Sync>,
 }
 
-type EnterClosure = unsafe extern "C" fn(*mut VmHostFunc, *mut VmValue) -> u32;
+/// [`VmHostFunc::array_call`].
+pub(super) type ArrayCall = unsafe extern "C" fn(*mut VmHostFunc, *mut VmValue) -> u32;
 
 /// A closure over value slots, with the number of slots it needs.
-pub(crate) struct TypedClosure<T, F> {
+pub(crate) struct SlotClosure<T, F> {
     slots: usize,
     closure: F,
     data: PhantomData<fn(T)>,
 }
 
-impl<T: 'static, F> TypedClosure<T, F>
+impl<T: 'static, F> SlotClosure<T, F>
 where
     F: Fn(Caller<'_, T>, &mut [VmValue]) -> Result<()> + Send + Sync + 'static,
 {
@@ -56,12 +60,25 @@ where
 
 impl HostFunc {
     /// A function of type `ty` over the slots of an array call.
-    pub(crate) fn typed<T: 'static, F>(ty: FuncType, closure: TypedClosure<T, F>) -> Self
+    pub(crate) fn over_slots<T: 'static, F>(ty: FuncType, closure: SlotClosure<T, F>) -> Self
     where
         F: Fn(Caller<'_, T>, &mut [VmValue]) -> Result<()> + Send + Sync + 'static,
     {
-        let call = enter_closure::<T, F>;
-        Self { ty, call, is_async: false, closure: Box::new(closure) }
+        let array_call: ArrayCall = enter_slot_closure::<T, F>;
+        let call = direct::collector(&ty).unwrap_or(array_call as *const () as u64);
+        Self { ty, call, array_call, is_async: false, closure: Box::new(closure) }
+    }
+
+    /// A function of type `ty`, which can be called directly, over the bits of its `Bits` parameters.
+    pub(super) fn over_bits<T, Bits, F>(ty: FuncType, closure: F) -> Self
+    where
+        T: 'static,
+        Bits: DirectParams,
+        F: DirectClosure<T, Bits>,
+    {
+        debug_assert!(direct::has_direct_calls(&ty));
+        let (call, array_call) = (Bits::enter::<T, F>(), Bits::spread(ty.results().len()));
+        Self { ty, call, array_call, is_async: false, closure: Box::new(closure) }
     }
 
     /// A function of type `ty` over [`Val`]s.
@@ -96,7 +113,7 @@ impl HostFunc {
             }
             Ok(())
         };
-        Self::typed(ty, TypedClosure::new(slots, closure))
+        Self::over_slots(ty, SlotClosure::new(slots, closure))
     }
 
     /// A host function that calls a function of the store: for those without a reference record.
@@ -107,7 +124,7 @@ impl HostFunc {
             let callee = store.callee(&func)?;
             call::call(store, callee, slots)
         };
-        Self::typed(ty, TypedClosure::new(slots, closure))
+        Self::over_slots(ty, SlotClosure::new(slots, closure))
     }
 
     /// The same function, known to be one that may have to wait.
@@ -130,7 +147,8 @@ impl HostFunc {
     #[inline]
     pub(crate) fn record(&self, caller: u64) -> VmHostFunc {
         let data = &raw const *self.closure;
-        VmHostFunc { call: self.call as usize as u64, data: data.cast::<()>() as u64, caller }
+        let (call, array_call) = (self.call, self.array_call as *const () as u64);
+        VmHostFunc { call, data: data.cast::<()>() as u64, caller, array_call }
     }
 }
 
@@ -148,58 +166,73 @@ pub(crate) fn host_record(func: &RawFunc) -> VmHostFunc {
 /// that the function's type needs.
 pub(crate) unsafe fn call_host(host: u64, values: *mut VmValue) -> u32 {
     let host = host as *mut VmHostFunc;
-    // SAFETY: the caller's promise: `host.call` is an `EnterClosure`, to be called with these.
+    // SAFETY: the caller's promise: `host.array_call` is an `ArrayCall`, to be called with these.
     unsafe {
-        let call: EnterClosure = core::mem::transmute((*host).call as usize);
+        let call: ArrayCall = core::mem::transmute((*host).array_call as usize);
         call(host, values)
     }
 }
 
 /// Calls a host function between two events of the call hook.
 #[cold]
-fn with_hook<T: 'static>(
+fn with_hook<T: 'static, R>(
     store: &mut StoreInner<T>,
-    call: impl FnOnce(&mut StoreInner<T>) -> Result<()>,
-) -> Result<()> {
+    call: impl FnOnce(&mut StoreInner<T>) -> Result<R>,
+) -> Result<R> {
     store.opaque.tell(CallHook::CallingHost)?;
     let result = call(store);
     store.opaque.tell(CallHook::ReturningFromHost)?;
     result
 }
 
-unsafe extern "C" fn enter_closure<T, F>(host: *mut VmHostFunc, values: *mut VmValue) -> u32
+unsafe extern "C" fn enter_slot_closure<T, F>(host: *mut VmHostFunc, values: *mut VmValue) -> u32
 where
     T: 'static,
     F: Fn(Caller<'_, T>, &mut [VmValue]) -> Result<()> + Send + Sync + 'static,
 {
-    // SAFETY: the file's contract: a filled record with its prefix below, whose data is this
-    // closure's, and a store of `T` that nothing else uses now.
+    let run = |closure: &SlotClosure<T, F>, caller: Caller<'_, T>| {
+        let slots: &mut [VmValue] = match closure.slots {
+            0 => &mut [],
+            // SAFETY: the file's contract; the slots are the callee's alone until it returns.
+            count => unsafe { core::slice::from_raw_parts_mut(values, count) },
+        };
+        (closure.closure)(caller, slots).map(|()| 0)
+    };
+    // SAFETY: the file's contract, and this is put into the record of such a closure.
+    unsafe { run_closure(host, run) }.status as u32
+}
+
+/// Calls a host function's closure through `run`, which gives the bits of the result. What it returned or raised is the
+/// host function's.
+///
+/// # Safety
+/// `host` is filled, with its prefix below, its data is a `C`, and its store, which is of `T`, is used by nothing else now.
+#[inline(always)]
+pub(super) unsafe fn run_closure<T: 'static, C>(
+    host: *mut VmHostFunc,
+    run: impl FnOnce(&C, Caller<'_, T>) -> Result<u64>,
+) -> DirectReturn {
+    // SAFETY: the caller's promise.
     let (host, vm_store) = unsafe {
         let store =
             host.byte_offset(ctx::STORE.offset as isize).cast::<*mut StoreInner<T>>().read();
         (&*host, store)
     };
-    // SAFETY: as above; `record` put the closure's address there.
-    let typed = unsafe { &*(host.data as *const TypedClosure<T, F>) };
-    let slots: &mut [VmValue] = match typed.slots {
-        0 => &mut [],
-        // SAFETY: as above; the slots are the callee's alone until it returns.
-        count => unsafe { core::slice::from_raw_parts_mut(values, count) },
-    };
+    // SAFETY: the caller's promise; `record` put the closure's address there.
+    let closure = unsafe { &*(host.data as *const C) };
     // SAFETY: as above. Handles that the function is given are roots until it returns.
     let roots = unsafe { (*vm_store).opaque.extern_refs.root_count() };
-    let status = unwind::catch(|| {
+    let outcome = unwind::catch(|| {
         // SAFETY: as above.
         let store = StoreContextMut(unsafe { &mut *vm_store });
+        let ctx = host.caller;
         let result = if store.0.opaque.has_call_hook() {
-            with_hook(store.0, |store| {
-                (typed.closure)(Caller { store: StoreContextMut(store), ctx: host.caller }, slots)
-            })
+            with_hook(store.0, |store| run(closure, Caller { store: StoreContextMut(store), ctx }))
         } else {
-            (typed.closure)(Caller { store, ctx: host.caller }, slots)
+            run(closure, Caller { store, ctx })
         };
         match result {
-            Ok(()) => 0,
+            Ok(result) => DirectReturn { result, status: 0 },
             // SAFETY: as above; the closure has returned.
             Err(error) => fail(unsafe { &mut (*vm_store).opaque }, error),
         }
@@ -207,19 +240,19 @@ where
     // SAFETY: as above; the closure has returned.
     let store: &mut StoreOpaque = unsafe { &mut (*vm_store).opaque };
     store.extern_refs.unroot(roots);
-    match status {
-        Ok(status) => status,
-        Err(panic) => {
-            store.record_panic(panic);
-            STATUS_RAISED
-        }
-    }
+    outcome.unwrap_or_else(|panic| {
+        store.record_panic(panic);
+        RAISED
+    })
 }
+
+/// What a host function returns whose error or panic is recorded.
+const RAISED: DirectReturn = DirectReturn { result: 0, status: STATUS_RAISED as u64 };
 
 /// Records a host function's error.
 #[cold]
 #[inline(never)]
-fn fail(store: &mut StoreOpaque, error: Error) -> u32 {
+fn fail(store: &mut StoreOpaque, error: Error) -> DirectReturn {
     store.record_error(error);
-    STATUS_RAISED
+    RAISED
 }

@@ -4,6 +4,8 @@ mod arity;
 #[cfg(feature = "async")]
 mod asynchronous;
 mod caller;
+mod direct;
+mod direct_func;
 mod host;
 mod into_func;
 mod raw;
@@ -18,6 +20,7 @@ pub(crate) use arity::for_each_arity;
 #[cfg(feature = "async")]
 pub use asynchronous::WasmTyList;
 pub use caller::Caller;
+pub use direct_func::DirectFunc;
 pub(crate) use host::{HostFunc, call_host, host_record};
 pub use into_func::{IntoFunc, WasmRet};
 pub use raw::ValRaw;

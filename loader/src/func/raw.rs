@@ -15,7 +15,7 @@ use alloc::sync::Arc;
 use anyhow::Result;
 use aotc_abi::vmctx::VmValue;
 
-use super::host::TypedClosure;
+use super::host::SlotClosure;
 use super::{Caller, Func, HostFunc, TypedFunc, WasmParams, WasmResults};
 use crate::call;
 use crate::linker::Linker;
@@ -223,6 +223,6 @@ impl HostFunc {
             // leaves values in them is its maker's promise.
             func(caller, unsafe { slice::from_raw_parts_mut(values, slots.len()) })
         };
-        Self::typed(ty, TypedClosure::new(slots, closure))
+        Self::over_slots(ty, SlotClosure::new(slots, closure))
     }
 }

@@ -1,0 +1,125 @@
+//! Host functions as compiled code calls them directly: with the bits of the arguments in registers.
+//!
+//! ```text
+//!   compiled code --call------> enter[n]::<closure of n integers>
+//!                 '-----------> collect[n] --array call--> a closure over slots
+//!   the loader --array call---> spread[n] --call--> enter[n]
+//! ```
+//!
+//! So a host function has both ways in, and only what depends on its closure is made for each closure.
+//!
+//! # Safety
+//!
+//! As in `host.rs`: whoever calls has a filled [`VmHostFunc`] with its prefix below it, of a function with `n` parameters
+//! that can be called directly, and for an array call as many slots as its type needs.
+#![allow(unsafe_code, reason = "compiled code calls in with raw pointers")]
+
+use anyhow::Result;
+use aotc_abi::types::can_call_directly;
+use aotc_abi::vmctx::{VmHostFunc, VmValue};
+
+use super::Caller;
+use super::arity::for_each_arity;
+use super::host::{ArrayCall, run_closure};
+use crate::call::{DirectReturn, of_u64};
+use crate::types::FuncType;
+
+/// A closure over the bits of its arguments, as many as `Bits` has. What it gives are those of its result, if it has one.
+pub(crate) trait DirectClosure<T, Bits>:
+    Fn(Caller<'_, T>, Bits) -> Result<u64> + Send + Sync + 'static
+{
+}
+
+impl<T: 'static, Bits, F> DirectClosure<T, Bits> for F where
+    F: Fn(Caller<'_, T>, Bits) -> Result<u64> + Send + Sync + 'static
+{
+}
+
+/// The ways into host functions with as many parameters as the array has elements. Functions are given by their addresses.
+pub(crate) trait DirectParams: Sized {
+    /// The direct call of a closure.
+    fn enter<T: 'static, F: DirectClosure<T, Self>>() -> u64;
+    /// The direct call of a function that has an array call.
+    fn collect() -> u64;
+    /// The array call of a function with as many results, at most one, that has a direct one.
+    fn spread(results: usize) -> ArrayCall;
+}
+
+macro_rules! direct_params {
+    ($(($count:literal $($name:ident $index:tt)*))*) => {
+        $(
+            #[allow(non_snake_case, reason = "named like types")]
+            impl DirectParams for [u64; $count] {
+                fn enter<T: 'static, F: DirectClosure<T, Self>>() -> u64 {
+                    unsafe extern "C" fn enter<T: 'static, F: DirectClosure<T, [u64; $count]>>(
+                        host: *mut VmHostFunc
+                        $(, $name: u64)*
+                    ) -> DirectReturn {
+                        // SAFETY: the file's contract, and `enter` is put into the record of such a closure.
+                        unsafe {
+                            run_closure(host, |closure: &F, caller| closure(caller, [$($name),*]))
+                        }
+                    }
+                    enter::<T, F> as *const () as u64
+                }
+
+                fn collect() -> u64 {
+                    unsafe extern "C" fn collect(
+                        host: *mut VmHostFunc
+                        $(, $name: u64)*
+                    ) -> DirectReturn {
+                        let mut slots = [VmValue::default(); if $count == 0 { 1 } else { $count }];
+                        $(slots[$index].set_bits($name);)*
+                        // SAFETY: the file's contract; there is at most one result, and a slot for it.
+                        let status = unsafe {
+                            let array_call: ArrayCall =
+                                core::mem::transmute((*host).array_call as usize);
+                            array_call(host, slots.as_mut_ptr())
+                        };
+                        DirectReturn { result: slots[0].bits(), status: status.into() }
+                    }
+                    collect as *const () as u64
+                }
+
+                fn spread(results: usize) -> ArrayCall {
+                    unsafe extern "C" fn spread<const RESULTS: usize>(
+                        host: *mut VmHostFunc,
+                        values: *mut VmValue,
+                    ) -> u32 {
+                        // SAFETY: the file's contract: there is a slot for each parameter, and for the result.
+                        unsafe {
+                            let call: unsafe extern "C" fn(
+                                *mut VmHostFunc
+                                $(, of_u64!($name))*
+                            ) -> DirectReturn = core::mem::transmute((*host).call as usize);
+                            let returned = call(host $(, (*values.add($index)).bits())*);
+                            if RESULTS > 0 {
+                                (*values).set_bits(returned.result);
+                            }
+                            returned.status as u32
+                        }
+                    }
+                    if results == 0 { spread::<0> } else { spread::<1> }
+                }
+            }
+        )*
+
+        /// The direct call of a function of this type that has an array call; `None` if there are no direct calls of it.
+        pub(super) fn collector(ty: &FuncType) -> Option<u64> {
+            if !has_direct_calls(ty) {
+                return None;
+            }
+            match ty.params().len() {
+                $($count => Some(<[u64; $count]>::collect()),)*
+                more => unreachable!("direct calls with {more} parameters"),
+            }
+        }
+    };
+}
+
+for_each_arity!(direct_params);
+
+/// Whether functions of this type are called directly.
+pub(super) fn has_direct_calls(ty: &FuncType) -> bool {
+    can_call_directly(ty.params().map(|ty| ty.to_abi()), ty.results().map(|ty| ty.to_abi()))
+}
