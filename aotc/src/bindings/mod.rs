@@ -1,7 +1,9 @@
 //! Declarations of a module for the programs that it is linked into, in their language.
 
 mod identifier;
+mod items;
 pub(crate) mod rust;
+mod writer;
 
 pub(crate) use identifier::Identifiers;
 

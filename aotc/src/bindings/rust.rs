@@ -1,30 +1,21 @@
 //! A Rust module that declares a WebAssembly module: through the loader's safe API, formatted as rustfmt does.
 
-use std::fmt::Write as _;
-
 use aotc_abi::index::FuncIndex;
 use aotc_abi::meta::ExternKind;
 use aotc_abi::symbol::descriptor_symbol;
 use aotc_abi::types::ValType;
 
 use super::identifier::Language;
+use super::items::{Item, WASI, calls_initialize, exports, imports, limits};
+use super::writer::{LINE_WIDTH, LIST_WIDTH, Writer};
 use super::{Identifiers, in_comment, parameters, type_text};
-use crate::parse::{ConstOp, Export, Global, Import, WasmModule};
+use crate::parse::{ConstOp, Global, Import, WasmModule};
 
-/// Longest line.
-const LINE_WIDTH: usize = 100;
-/// Longest list of items on one line.
-const LIST_WIDTH: usize = 60;
-/// Longest item of which several stand on a line of a longer list.
-const SHORT_ITEM_WIDTH: usize = 10;
 /// Parameters, and results, that functions of Rust types may have.
 const TYPED_MAX: usize = 17;
-/// What a reactor is made ready by.
-const INITIALIZE: &str = "_initialize";
-/// What a command is started by.
-const START: &str = "_start";
-/// The module name under which WASI's functions are imported.
-const WASI: &str = "wasi_snapshot_preview1";
+
+/// Methods that every declared type has.
+const RESERVED: [&str; 5] = ["exports", "from_instance", "instance", "instantiate", "new"];
 
 /// How a module is declared.
 pub(crate) struct Settings {
@@ -44,7 +35,7 @@ pub(crate) struct Settings {
 
 /// The declaration of `module`.
 pub(crate) fn declare(module: &WasmModule<'_>, settings: &Settings) -> String {
-    let mut out = Writer { text: String::new(), indent: 0 };
+    let mut out = Writer::default();
     let mut names = Identifiers::new(Language::Rust, &[]);
     let rust_module = names.lower(&settings.module);
     let mut types = Identifiers::new(Language::Rust, &["Exports", "Imports"]);
@@ -55,9 +46,9 @@ pub(crate) fn declare(module: &WasmModule<'_>, settings: &Settings) -> String {
         module,
         settings,
         name,
-        imports: imports(module, &asked),
+        imports: imports(module, &asked, Identifiers::new(Language::Rust, &[])),
         needs_linker: !wasi.is_empty(),
-        exports: exports(module),
+        exports: exports(module, Identifiers::new(Language::Rust, &RESERVED)),
     };
     let (input, version) = (in_comment(&settings.input), env!("CARGO_PKG_VERSION"));
     let wasm_name = in_comment(&settings.name);
@@ -94,70 +85,6 @@ struct Declaration<'a> {
     /// Whether a linker has to define what is not among `imports`.
     needs_linker: bool,
     exports: Vec<Item<'a>>,
-}
-
-/// An import or export under its Rust name.
-struct Item<'a> {
-    rust_name: String,
-    /// The module's name of an import.
-    from: &'a str,
-    name: &'a str,
-    kind: ExternKind,
-    index: u32,
-}
-
-impl Item<'_> {
-    /// What it is called in the documentation.
-    fn title(&self) -> String {
-        match self.from {
-            "" => format!("`{}`", in_comment(self.name)),
-            from => format!("`{}` of `{}`", in_comment(self.name), in_comment(from)),
-        }
-    }
-}
-
-fn exports<'a>(module: &'a WasmModule<'a>) -> Vec<Item<'a>> {
-    let reserved = ["exports", "from_instance", "instance", "instantiate", "new"];
-    let mut names = Identifiers::new(Language::Rust, &reserved);
-    let mut item = |export: &Export<'a>| Item {
-        rust_name: names.lower(export.name),
-        from: "",
-        name: export.name,
-        kind: export.kind,
-        index: export.index,
-    };
-    module.exports.iter().map(&mut item).collect()
-}
-
-/// The imports; those of the same names and type are one.
-fn imports<'a>(module: &'a WasmModule<'a>, asked: &[&Import<'a>]) -> Vec<Item<'a>> {
-    let mut names = Identifiers::new(Language::Rust, &[]);
-    let mut items: Vec<Item<'a>> = Vec::new();
-    for import in asked {
-        let same = |item: &&Item<'_>| (item.from, item.name) == (import.module, import.name);
-        let twice = items.iter().filter(same).any(|item| {
-            item.kind == import.kind
-                && (item.kind != ExternKind::Func
-                    || module.function_type(FuncIndex(item.index))
-                        == module.function_type(FuncIndex(import.index)))
-        });
-        if twice {
-            continue;
-        }
-        let several_modules = asked.iter().any(|other| other.module != import.module);
-        let name = match several_modules {
-            true => format!("{}.{}", import.module, import.name),
-            false => import.name.to_owned(),
-        };
-        items.push(Item {
-            rust_name: names.lower(&name),
-            from: import.module,
-            name: import.name,
-            kind: import.kind,
-            index: import.index,
-        });
-    }
-    items
 }
 
 impl Declaration<'_> {
@@ -230,17 +157,17 @@ impl Declaration<'_> {
                 ExternKind::Memory => {
                     let memory = self.module.memories[export.index as usize];
                     out.line(&format!("/// Least size of the memory {title}, in pages of 64 KiB."));
-                    let min = names.upper(&format!("{}_pages_min", export.rust_name));
+                    let min = names.upper(&format!("{}_pages_min", export.identifier));
                     out.line(&format!("pub const {min}: u64 = {};", memory.min));
                     out.line(&format!("/// Largest size of the memory {title}, in pages of 64 KiB, if there is one."));
-                    let max = names.upper(&format!("{}_pages_max", export.rust_name));
+                    let max = names.upper(&format!("{}_pages_max", export.identifier));
                     out.line(&format!("pub const {max}: Option<u64> = {:?};", memory.max));
                 }
                 ExternKind::Global => {
                     let global = &self.module.globals[export.index as usize];
                     let Some((ty, value)) = constant(global) else { continue };
                     out.line(&format!("/// Value of the global {title}, which never changes."));
-                    let constant = names.upper(&export.rust_name);
+                    let constant = names.upper(&export.identifier);
                     out.line(&format!("pub const {constant}: {ty} = {value};"));
                 }
                 ExternKind::Func | ExternKind::Table => {}
@@ -265,7 +192,7 @@ impl Declaration<'_> {
 
     fn import(&self, import: &Item<'_>, out: &mut Writer) {
         let title = import.title();
-        let head = format!("fn {}", import.rust_name);
+        let head = format!("fn {}", import.identifier);
         let store = "store: loader::StoreContextMut<'_, Self>".to_owned();
         let ty = match import.kind {
             ExternKind::Func => {
@@ -341,7 +268,7 @@ impl Declaration<'_> {
         out.nested(|out| {
             for import in &self.imports {
                 let names = [format!("{:?}", import.from), format!("{:?}", import.name)];
-                let function = format!("T::{}", import.rust_name);
+                let function = format!("T::{}", import.identifier);
                 if import.kind != ExternKind::Func {
                     out.line(&format!("let item = {function}(store.as_context_mut())?;"));
                     let arguments = ["&store".to_owned()].into_iter().chain(names);
@@ -375,7 +302,7 @@ impl Declaration<'_> {
         }
         out.block("pub struct Exports", |out| {
             for export in &self.exports {
-                let (title, name) = (export.title(), &export.rust_name);
+                let (title, name) = (export.title(), &export.identifier);
                 let (what, ty) = match export.kind {
                     ExternKind::Func => ("function", "Func"),
                     ExternKind::Table => ("table", "Table"),
@@ -399,7 +326,7 @@ impl Declaration<'_> {
         let store = "mut store: impl loader::AsContextMut<Data = T>".to_owned();
         let module = "module: &loader::Module".to_owned();
         let linker = "linker: &loader::Linker<T>".to_owned();
-        let is_reactor = self.calls_initialize();
+        let is_reactor = calls_initialize(self.module, &self.exports);
         let errors = |out: &mut Writer| {
             out.line("///");
             out.line("/// # Errors");
@@ -473,20 +400,8 @@ impl Declaration<'_> {
         out.line("}");
     }
 
-    /// Whether the module is a reactor that has to be made ready.
-    fn calls_initialize(&self) -> bool {
-        let func =
-            |export: &&Item<'_>| export.kind == ExternKind::Func && export.name == INITIALIZE;
-        let is_command = self.exports.iter().any(|export| export.name == START);
-        !is_command
-            && self.exports.iter().find(func).is_some_and(|export| {
-                let ty = self.module.function_type(FuncIndex(export.index));
-                ty.params.is_empty() && ty.results.is_empty()
-            })
-    }
-
     fn look_up(&self, export: &Item<'_>, out: &mut Writer) {
-        let name = &export.rust_name;
+        let name = &export.identifier;
         let helper = match export.kind {
             ExternKind::Func if is_typed(self.module, FuncIndex(export.index)) => "typed_func",
             ExternKind::Func => "func",
@@ -504,7 +419,7 @@ impl Declaration<'_> {
     }
 
     fn method(&self, export: &Item<'_>, out: &mut Writer) {
-        let (title, name) = (export.title(), &export.rust_name);
+        let (title, name) = (export.title(), &export.identifier);
         let store = "store: impl loader::AsContextMut".to_owned();
         let this = "&self".to_owned();
         match export.kind {
@@ -577,7 +492,7 @@ impl Declaration<'_> {
                 });
                 out.line("}");
                 if !global.mutable
-                    || self.exports.iter().any(|other| other.rust_name == format!("set_{name}"))
+                    || self.exports.iter().any(|other| other.identifier == format!("set_{name}"))
                 {
                     return;
                 }
@@ -704,13 +619,6 @@ fn tuple(types: &[ValType]) -> String {
     }
 }
 
-fn limits(min: u64, max: Option<u64>) -> String {
-    match max {
-        Some(max) => format!("{min} to {max}"),
-        None => format!("at least {min}"),
-    }
-}
-
 /// Type and value of a global that never changes and whose value is written down.
 fn constant(global: &Global) -> Option<(&'static str, String)> {
     if global.mutable {
@@ -726,37 +634,8 @@ fn constant(global: &Global) -> Option<(&'static str, String)> {
     })
 }
 
-/// Writes lines as rustfmt leaves them.
-struct Writer {
-    text: String,
-    indent: usize,
-}
-
+/// What is written in Rust only.
 impl Writer {
-    fn line(&mut self, line: &str) {
-        writeln!(self.text, "{:width$}{line}", "", width = self.indent).expect("a string grows");
-    }
-
-    fn blank(&mut self) {
-        self.text.push('\n');
-    }
-
-    fn nested(&mut self, write: impl FnOnce(&mut Self)) {
-        self.indent += 4;
-        write(self);
-        self.indent -= 4;
-    }
-
-    fn block(&mut self, head: &str, write: impl FnOnce(&mut Self)) {
-        self.block_with(head, "", write);
-    }
-
-    fn block_with(&mut self, head: &str, tail: &str, write: impl FnOnce(&mut Self)) {
-        self.line(&format!("{head} {{"));
-        self.nested(write);
-        self.line(&format!("}}{tail}"));
-    }
-
     /// `head(params) -> result tail`, on one line if it fits.
     fn signature(&mut self, head: &str, params: &[String], result: &str, tail: &str) {
         let line = format!("{head}({}) -> {result}{tail}", params.join(", "));
@@ -766,35 +645,6 @@ impl Writer {
         self.line(&format!("{head}("));
         self.nested(|out| params.iter().for_each(|param| out.line(&format!("{param},"))));
         self.line(&format!(") -> {result}{tail}"));
-    }
-
-    /// `head(arguments) tail`, on one line if it fits.
-    fn call(&mut self, head: &str, arguments: &[String], tail: &str) {
-        self.list(head, ["(", ")"], arguments, tail);
-    }
-
-    /// `head(items) tail` between any brackets: on one line if it fits, short items filling lines, or one to a line.
-    fn list(&mut self, head: &str, [open, close]: [&str; 2], items: &[String], tail: &str) {
-        let list = items.join(", ");
-        let line = format!("{head}{open}{list}{close}{tail}");
-        if list.len() <= LIST_WIDTH && self.indent + line.len() <= LINE_WIDTH {
-            return self.line(&line);
-        }
-        self.line(&format!("{head}{open}"));
-        self.nested(|out| {
-            let short = items.iter().all(|item| item.len() <= SHORT_ITEM_WIDTH);
-            let width = if short { LINE_WIDTH - out.indent } else { 0 };
-            let mut line = String::new();
-            for item in items {
-                if !line.is_empty() && line.len() + item.len() + 2 > width {
-                    out.line(&std::mem::take(&mut line));
-                }
-                let space = if line.is_empty() { "" } else { " " };
-                line.push_str(&format!("{space}{item},"));
-            }
-            out.line(&line);
-        });
-        self.line(&format!("{close}{tail}"));
     }
 
     /// A public field with a function of Rust types.
