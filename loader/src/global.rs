@@ -9,7 +9,7 @@ use crate::value::Val;
 use crate::vmctx::VmPtr;
 
 /// A global of a store.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Global {
     pub(crate) store: StoreId,
     /// Its slot: 8 bytes, or 16 for a vector. Alive as long as the store.

@@ -45,7 +45,7 @@ const GROW: &str = "grow a memory";
 pub(crate) const GUARD_BYTES: u64 = 2 << 30;
 
 /// A linear memory of a store.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Memory {
     pub(crate) store: StoreId,
     pub(crate) index: u32,

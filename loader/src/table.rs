@@ -24,7 +24,7 @@ const ELEMENTS_MAX: u64 = u32::MAX as u64;
 static NULL_FUNC_REF: VmFuncRef = VmFuncRef { type_hash: 0, code_offset: 0, ctx_delta: 0 };
 
 /// A table of a store.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Table {
     pub(crate) store: StoreId,
     pub(crate) index: u32,

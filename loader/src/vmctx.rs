@@ -10,6 +10,7 @@
 #![allow(unsafe_code, reason = "the records are shared with compiled code")]
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::marker::PhantomData;
 
 use aotc_abi::vmctx::{self, VmCtxHeader, VmTableDefinition};
@@ -27,6 +28,20 @@ impl<T> Clone for VmPtr<T> {
 }
 
 impl<T> Copy for VmPtr<T> {}
+
+impl<T> PartialEq for VmPtr<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.address == other.address
+    }
+}
+
+impl<T> Eq for VmPtr<T> {}
+
+impl<T> Hash for VmPtr<T> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.address.hash(hasher);
+    }
+}
 
 impl<T> fmt::Debug for VmPtr<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
