@@ -70,6 +70,29 @@ pub fn compile(input: &[u8], emit: Emit, options: &Options) -> Result<Vec<u8>, E
     with_module(input, options, |module| compile_module(module, emit, options))
 }
 
+/// How [`c_header`] declares a module.
+#[derive(Clone, Debug, Default)]
+pub struct CHeader {
+    /// What every name begins with, as good as it can be an identifier. Default: the module's name.
+    pub prefix: Option<String>,
+    /// Name of the input, for the comment at the top.
+    pub input: String,
+}
+
+/// Declares a module to C and C++: the header that goes with the object of the same module and options. It includes
+/// `aotc.h`, which belongs to the loader's C library.
+///
+/// # Errors
+/// Those of [`compile`] for reading and validating the module.
+pub fn c_header(input: &[u8], header: &CHeader, options: &Options) -> Result<String, Error> {
+    with_module(input, options, |module| {
+        let name = plan::module_name(module, options);
+        let prefix = header.prefix.as_ref().unwrap_or(&name).clone();
+        let settings = bindings::c::Settings { prefix, name, input: header.input.clone() };
+        Ok(bindings::c::declare(module, &settings))
+    })
+}
+
 /// Parses a module, and does something with it.
 ///
 /// # Errors

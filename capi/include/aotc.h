@@ -23,6 +23,8 @@
 #ifndef AOTC_H
 #define AOTC_H
 
+#include <string.h>
+
 #include "wasm.h"
 
 #define AOTC_VERSION "0.1.0"
@@ -157,7 +159,8 @@ WASM_API_EXTERN void aotc_module_name(const wasm_module_t*, own wasm_name_t* out
  *   AOTC_DECLARE_MODULE(plugin);
  *   error = aotc_module_from_linked(engine, aotc_module_plugin, &module);
  *
- * What generated headers need belongs here.
+ * `aotc compile --emit header` writes the rest of it, for the types of the module's own functions. What these headers are made of is
+ * at the end.
  * ------------------------------------------------------------------------------------------------------------------ */
 
 #define AOTC_DECLARE_MODULE(name) extern const uint8_t aotc_module_##name[]
@@ -174,6 +177,9 @@ WASM_API_EXTERN own wasm_store_t* aotc_store_new(
     const wasm_engine_t*, void* data, void (*finalizer)(void*));
 WASM_API_EXTERN void* aotc_store_data(const wasm_store_t*);
 WASM_API_EXTERN void aotc_store_set_data(wasm_store_t*, void* data, void (*finalizer)(void*));
+
+/* Another handle of the store's engine. */
+WASM_API_EXTERN own wasm_engine_t* aotc_store_engine(const wasm_store_t*);
 
 /* What a store may use; AOTC_NO_LIMIT for as much as there is. */
 #define AOTC_NO_LIMIT SIZE_MAX
@@ -238,6 +244,10 @@ WASM_API_EXTERN own aotc_error_t* aotc_func_call(
 
 /* What a host function knows of its caller, while it runs. */
 typedef struct aotc_caller_t aotc_caller_t;
+
+/* A function type by the kinds of its values; AOTC_V128 too. NULL if there is no such kind. */
+WASM_API_EXTERN own wasm_functype_t* aotc_functype_new(
+    const wasm_valkind_t* params, size_t param_count, const wasm_valkind_t* results, size_t result_count);
 
 /* A host function. It finds zeros and nulls as its results, and sets them unless it returns an error. The results it sets are its
  * caller's to delete, the arguments are not its own. */
@@ -372,6 +382,110 @@ WASM_API_EXTERN own aotc_error_t* aotc_wasi_config_preopen(
 WASM_API_EXTERN void aotc_store_set_wasi(wasm_store_t*, own aotc_wasi_config_t*);
 /* Defines the functions of `wasi_snapshot_preview1`. */
 WASM_API_EXTERN own aotc_error_t* aotc_linker_define_wasi(aotc_linker_t*);
+
+/* ---------------------------------------------------------------------------------------------------------------------
+ * What generated headers are made of
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+/* An exported function whose parameters, at most 17, and whose result, if it has one, are numbers: to be called by their bits, with
+ * nothing in memory. It needs no deleting; it is good as long as its store. */
+typedef struct aotc_callee_t {
+  void* of_library[4];
+} aotc_callee_t;
+
+/* What a call gives: the result's bits, or an error. */
+typedef struct aotc_called_t {
+  uint64_t bits;
+  own aotc_error_t* error;
+} aotc_called_t;
+
+/* The export of this name. It is an error if there is none, or it has another type. */
+WASM_API_EXTERN own aotc_error_t* aotc_instance_callee(
+    const wasm_instance_t*, const char* name, const wasm_valkind_t* params, size_t param_count,
+    const wasm_valkind_t* results, size_t result_count, aotc_callee_t* out);
+WASM_API_EXTERN own aotc_error_t* aotc_instance_func_of(
+    const wasm_instance_t*, const char* name, const wasm_valkind_t* params, size_t param_count,
+    const wasm_valkind_t* results, size_t result_count, own wasm_func_t** out);
+WASM_API_EXTERN own aotc_error_t* aotc_instance_memory_of(
+    const wasm_instance_t*, const char* name, own wasm_memory_t** out);
+WASM_API_EXTERN own aotc_error_t* aotc_instance_table_of(
+    const wasm_instance_t*, const char* name, own wasm_table_t** out);
+WASM_API_EXTERN own aotc_error_t* aotc_instance_global_of(
+    const wasm_instance_t*, const char* name, wasm_valkind_t kind, own wasm_global_t** out);
+
+/* Calls a function with the bits of as many arguments as it has; of what is narrower than 64 bits the rest is ignored. */
+WASM_API_EXTERN aotc_called_t aotc_call_0(const aotc_callee_t*);
+WASM_API_EXTERN aotc_called_t aotc_call_1(const aotc_callee_t*, uint64_t a);
+WASM_API_EXTERN aotc_called_t aotc_call_2(const aotc_callee_t*, uint64_t a, uint64_t b);
+WASM_API_EXTERN aotc_called_t aotc_call_3(const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c);
+WASM_API_EXTERN aotc_called_t aotc_call_4(const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+WASM_API_EXTERN aotc_called_t aotc_call_5(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e);
+WASM_API_EXTERN aotc_called_t aotc_call_6(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f);
+WASM_API_EXTERN aotc_called_t aotc_call_7(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g);
+WASM_API_EXTERN aotc_called_t aotc_call_8(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h);
+WASM_API_EXTERN aotc_called_t aotc_call_9(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h, uint64_t i);
+WASM_API_EXTERN aotc_called_t aotc_call_10(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+    uint64_t e, uint64_t f, uint64_t g, uint64_t h, uint64_t i, uint64_t j);
+WASM_API_EXTERN aotc_called_t aotc_call_11(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+    uint64_t f, uint64_t g, uint64_t h, uint64_t i, uint64_t j, uint64_t k);
+WASM_API_EXTERN aotc_called_t aotc_call_12(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
+    uint64_t f, uint64_t g, uint64_t h, uint64_t i, uint64_t j, uint64_t k, uint64_t l);
+WASM_API_EXTERN aotc_called_t aotc_call_13(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f,
+    uint64_t g, uint64_t h, uint64_t i, uint64_t j, uint64_t k, uint64_t l, uint64_t m);
+WASM_API_EXTERN aotc_called_t aotc_call_14(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f,
+    uint64_t g, uint64_t h, uint64_t i, uint64_t j, uint64_t k, uint64_t l, uint64_t m, uint64_t n);
+WASM_API_EXTERN aotc_called_t aotc_call_15(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g,
+    uint64_t h, uint64_t i, uint64_t j, uint64_t k, uint64_t l, uint64_t m, uint64_t n, uint64_t o);
+WASM_API_EXTERN aotc_called_t aotc_call_16(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g,
+    uint64_t h, uint64_t i, uint64_t j, uint64_t k, uint64_t l, uint64_t m, uint64_t n, uint64_t o, uint64_t p);
+WASM_API_EXTERN aotc_called_t aotc_call_17(
+    const aotc_callee_t*, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f, uint64_t g, uint64_t h,
+    uint64_t i, uint64_t j, uint64_t k, uint64_t l, uint64_t m, uint64_t n, uint64_t o, uint64_t p, uint64_t q);
+
+/* The bits of floats, and floats by their bits. */
+static inline uint32_t aotc_f32_bits(float32_t value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+static inline uint64_t aotc_f64_bits(float64_t value) {
+  uint64_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+static inline float32_t aotc_f32_of_bits(uint32_t bits) {
+  float32_t value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+static inline float64_t aotc_f64_of_bits(uint64_t bits) {
+  float64_t value;
+  memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+/* A vector as a value of C, lane 0 first. */
+typedef struct aotc_v128_t {
+  uint8_t bytes[16];
+} aotc_v128_t;
+
+static inline aotc_v128_t aotc_v128_of(const uint8_t bytes[16]) {
+  aotc_v128_t vector;
+  memcpy(vector.bytes, bytes, sizeof vector.bytes);
+  return vector;
+}
 
 #undef own
 

@@ -12,6 +12,10 @@ pub(crate) struct wasm_config_t(Config);
 pub(crate) struct wasm_engine_t(Engine);
 
 impl wasm_engine_t {
+    pub(crate) fn of(engine: Engine) -> Self {
+        Self(engine)
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.0
     }

@@ -119,7 +119,8 @@ fn panicked(panic: &(dyn Any + Send)) -> anyhow::Error {
 }
 
 /// Runs `body`; a panic is its error.
-fn caught<R>(body: impl FnOnce() -> anyhow::Result<R>) -> anyhow::Result<R> {
+#[inline]
+pub(crate) fn caught<R>(body: impl FnOnce() -> anyhow::Result<R>) -> anyhow::Result<R> {
     // What a panic leaves half done belongs to the store, which the loader keeps in order.
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(&*panic)))
 }

@@ -37,7 +37,7 @@ impl wasm_instance_t {
     ///
     /// # Errors
     /// If there is none, or the name is not UTF-8.
-    fn export(&self, name: *const c_char) -> Result<Extern> {
+    pub(crate) fn export(&self, name: *const c_char) -> Result<Extern> {
         let name = text(name)?;
         let found = self.store().with(|store| self.instance().get_export(store, name));
         found.with_context(|| format!("the instance exports nothing called `{name}`"))

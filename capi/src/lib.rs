@@ -31,6 +31,7 @@ mod func;
 mod global;
 mod host;
 mod instance;
+mod linked;
 mod linker;
 mod memory;
 mod module;

@@ -232,6 +232,13 @@ impl From<FuncType> for wasm_functype_t {
 }
 
 impl wasm_functype_t {
+    /// A type by its values' types.
+    pub(crate) fn of_types(params: Vec<ValType>, results: Vec<ValType>) -> Self {
+        let vector = |types: Vec<ValType>| Vector::of(types.into_iter().map(wasm_valtype_t));
+        let (params, results) = (vector(params), vector(results));
+        Self(wasm_externtype_t(TypeOf::Func { params, results }))
+    }
+
     fn parts(&self) -> (&wasm_valtype_vec_t, &wasm_valtype_vec_t) {
         match &self.0.0 {
             TypeOf::Func { params, results } => (params, results),

@@ -1,5 +1,6 @@
 //! Declarations of a module for the programs that it is linked into, in their language.
 
+pub(crate) mod c;
 mod identifier;
 mod items;
 pub(crate) mod rust;

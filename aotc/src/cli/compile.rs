@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::options::CompileOptions;
-use super::{Failure, compile_file, output};
-use crate::Emit;
+use super::{Failure, compile_file, in_file, output};
+use crate::{CHeader, Emit, Options, c_header};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -20,6 +20,9 @@ pub(super) struct Args {
     /// What to emit.
     #[arg(long, value_enum, default_value_t = EmitArg::Image)]
     emit: EmitArg,
+    /// What the names in a header begin with. Default: the module's name.
+    #[arg(long)]
+    symbol_prefix: Option<String>,
     #[command(flatten)]
     options: CompileOptions,
 }
@@ -34,15 +37,19 @@ enum EmitArg {
     Clif,
     /// Machine code as text.
     Asm,
+    /// A header for C and C++, for programs that the object is linked into.
+    Header,
 }
 
 impl EmitArg {
-    fn emit(self) -> Emit {
+    /// What the compiler makes; `None` for a header.
+    fn emit(self) -> Option<Emit> {
         match self {
-            Self::Obj => Emit::Object,
-            Self::Image => Emit::Image,
-            Self::Clif => Emit::Clif,
-            Self::Asm => Emit::Asm,
+            Self::Obj => Some(Emit::Object),
+            Self::Image => Some(Emit::Image),
+            Self::Clif => Some(Emit::Clif),
+            Self::Asm => Some(Emit::Asm),
+            Self::Header => None,
         }
     }
 
@@ -52,6 +59,7 @@ impl EmitArg {
             Self::Image => "aot",
             Self::Clif => "clif",
             Self::Asm => "s",
+            Self::Header => "h",
         }
     }
 }
@@ -63,9 +71,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let output = args.output.clone().unwrap_or_else(|| default_output(&args.input, args.emit));
     let input = output::read(&args.input)?;
-    let artifact = compile_file(&args.input, &input, args.emit.emit(), &options)?;
+    let artifact = match args.emit.emit() {
+        Some(emit) => compile_file(&args.input, &input, emit, &options)?,
+        None => header(args, &input, &options)?.into_bytes(),
+    };
     output::write(&output, &artifact)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn header(args: &Args, input: &[u8], options: &Options) -> Result<String, Failure> {
+    let name = args.input.file_name().unwrap_or_default().to_string_lossy();
+    let header = CHeader { prefix: args.symbol_prefix.clone(), input: name.into_owned() };
+    c_header(input, &header, options).map_err(|error| in_file(&args.input, error))
 }
 
 /// The input's file name without its ending.

@@ -113,11 +113,16 @@ fn compile_file(
     emit: Emit,
     options: &Options,
 ) -> Result<Vec<u8>, Failure> {
-    crate::compile(input, emit, options).map_err(|error| match error {
+    crate::compile(input, emit, options).map_err(|error| in_file(path, error))
+}
+
+/// An error of the contents of the file at `path`, which it names.
+fn in_file(path: &Path, error: crate::Error) -> Failure {
+    match error {
         crate::Error::Text(error) => crate::Error::Text(error.in_file(path)).into(),
         error => {
             let failure = Failure::from(error);
             Failure { error: failure.error.context(path.display().to_string()), ..failure }
         }
-    })
+    }
 }

@@ -62,7 +62,7 @@ pub(crate) fn build(module: &WasmModule<'_>, options: &Options) -> Result<Plan> 
     Ok(plan)
 }
 
-fn module_name(module: &WasmModule<'_>, options: &Options) -> String {
+pub(crate) fn module_name(module: &WasmModule<'_>, options: &Options) -> String {
     let named = module.names.module.filter(|name| !name.is_empty());
     options.name.as_deref().or(named).unwrap_or("module").to_owned()
 }

@@ -12,7 +12,7 @@ use aotc_abi::vmctx::VmCtxLayout;
 
 use crate::parse::ConstExpr;
 
-pub(crate) use build::build;
+pub(crate) use build::{build, module_name};
 
 /// A piece of code: a place in [`Plan::codes`], in the order of their addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
