@@ -29,7 +29,7 @@ use crate::backtrace::{self, WasmBacktrace};
 use crate::coredump::WasmCoreDump;
 use crate::func::{self, for_each_arity};
 use crate::store::{CallHook, StoreOpaque};
-use crate::sys::thread::{self, Activation};
+use crate::sys::thread::{self, Activation, OutermostEntered};
 use crate::trap::Trap;
 use crate::unwind::{self, Payload};
 
@@ -114,18 +114,49 @@ pub(crate) fn call_directly<A: DirectArguments>(
     activate(store, || unsafe { arguments.enter(callee) })
 }
 
-/// As [`call_directly`], of a store that [is plain](StoreOpaque::is_plain): nobody is told of the call.
+/// As [`call_directly`], through [`StoreOpaque::synchronously`] where that is more than a call. It stands in every typed call,
+/// so that whatever is not the usual case is elsewhere: a call of a plain store, the only one on its thread.
 ///
 /// # Errors
 /// As [`call`].
 #[inline]
-pub(crate) fn call_plainly<A: DirectArguments>(
+pub(crate) fn call_synchronously<A: DirectArguments>(
     store: &mut StoreOpaque,
-    callee: DirectCallee,
+    callee: &DirectCallee,
     arguments: A,
 ) -> Result<u64> {
-    // SAFETY: the file's contract.
-    activate_untold(store, || unsafe { arguments.enter(callee) })
+    if store.is_plain() {
+        // SAFETY: the store is where it is until the activation is left, below.
+        if let Some(outermost) = unsafe { store.outermost.enter(store.vm.get()) } {
+            *store.reached.get_mut() = true;
+            // SAFETY: the file's contract.
+            let DirectReturn { result, status } = unsafe { arguments.enter(*callee) };
+            if status != 0 {
+                return Err(leave_outermost_raised(store, outermost));
+            }
+            outermost.leave();
+            return Ok(result);
+        }
+    }
+    call_unusually(store, callee, arguments)
+}
+
+#[cold]
+#[inline(never)]
+fn call_unusually<A: DirectArguments>(
+    store: &mut StoreOpaque,
+    callee: &DirectCallee,
+    arguments: A,
+) -> Result<u64> {
+    store.synchronously(|store| call_directly(store, *callee, arguments))
+}
+
+#[cold]
+#[inline(never)]
+fn leave_outermost_raised(store: &mut StoreOpaque, outermost: OutermostEntered) -> Error {
+    record_signal(store);
+    outermost.leave();
+    take_error(store)
 }
 
 /// Runs `enter`, which enters compiled code, as the thread's innermost activation.
@@ -145,7 +176,7 @@ fn activate_apart(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn)
     activate_untold(store, enter)
 }
 
-/// As [`activate`], and nobody is told. It stands in every typed call, so that what is rare is elsewhere.
+/// As [`activate`], and nobody is told.
 #[inline]
 fn activate_untold(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn) -> Result<u64> {
     *store.reached.get_mut() = true;

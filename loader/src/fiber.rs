@@ -39,7 +39,7 @@ use anyhow::Result;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
 use crate::engine::Engine;
-use crate::store::{StoreInner, StoreOpaque};
+use crate::store::{StoreInner, StoreOpaque, set_fiber};
 use crate::sys::{FiberStack, thread};
 
 /// What the code on a fiber needs of it.
@@ -171,8 +171,9 @@ impl<'a, R> FiberFuture<'a, R> {
         let coroutine = self.coroutine.as_mut().expect("a future is not polled when it was ready");
         self.shared.context.set(context);
         // SAFETY: the store is borrowed by this future. Only cells of it are used here.
-        let (fiber, vm) = unsafe { (&(*self.store).fiber, (*self.store).vm.get()) };
-        let outer = fiber.replace(&raw const *self.shared as usize);
+        let (fiber, obstacles, vm) =
+            unsafe { (&(*self.store).fiber, &(*self.store).obstacles, (*self.store).vm.get()) };
+        let outer = set_fiber(fiber, obstacles, &raw const *self.shared as usize);
         // SAFETY: `leave_fiber` follows on this thread, before anything else enters or leaves compiled code here.
         let outcome = unsafe {
             let running = thread::enter_fiber(&mut self.thread, vm);
@@ -180,7 +181,7 @@ impl<'a, R> FiberFuture<'a, R> {
             thread::leave_fiber(&mut self.thread, running, vm);
             outcome
         };
-        fiber.set(outer);
+        set_fiber(fiber, obstacles, outer);
         self.shared.context.set(ptr::null_mut());
         match outcome {
             CoroutineResult::Yield(()) => None,

@@ -57,9 +57,6 @@ impl DirectFunc {
     pub unsafe fn call<Bits: DirectArguments>(&self, arguments: Bits) -> Result<u64> {
         // SAFETY: the caller's first and second promise.
         let store = unsafe { &mut *self.store };
-        if store.is_plain() {
-            return call::call_plainly(store, self.callee, arguments);
-        }
-        store.synchronously(|store| call::call_directly(store, self.callee, arguments))
+        call::call_synchronously(store, &self.callee, arguments)
     }
 }

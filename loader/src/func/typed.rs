@@ -90,17 +90,17 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     pub fn call(&self, mut store: impl AsContextMut, params: Params) -> Result<Results> {
         let store = &mut store.as_context_mut().0.opaque;
         store.check(self.func.store);
-        match self.direct {
-            Some(callee) if store.is_plain() => {
+        match &self.direct {
+            Some(callee) => {
                 let arguments = params.to_bits(store);
-                let result = call::call_plainly(store, callee, arguments)?;
+                let result = call::call_synchronously(store, callee, arguments)?;
                 Ok(Results::from_bits(result, store))
             }
-            _ => self.call_otherwise(store, params),
+            None => self.call_otherwise(store, params),
         }
     }
 
-    /// A call that is not plain.
+    /// A call with an array of values.
     #[inline(never)]
     fn call_otherwise(&self, store: &mut StoreOpaque, params: Params) -> Result<Results> {
         store.synchronously(|store| self.call_here(store, params))

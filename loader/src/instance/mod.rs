@@ -42,8 +42,8 @@ use crate::memory::Memory;
 use crate::module::{ImportPlan, MemoryPlan, Module, ModuleExport, SlotPlan, TablePlan};
 use crate::prelude::*;
 use crate::store::{
-    AsContextMut, InstanceData, MemoryAddresses, MemoryData, NO_TABLE, StoreId, StoreOpaque,
-    TableData,
+    AsContextMut, InstanceData, MemoryAddresses, MemoryData, NO_TABLE, Obstacle, StoreId,
+    StoreOpaque, TableData,
 };
 use crate::table::Table;
 use crate::types::{GlobalType, RefType};
@@ -261,7 +261,9 @@ fn items_of(store: &StoreOpaque, module: &Module, imports: &[Extern]) -> Result<
 /// Notes in the store if a host function among `items` may have to wait.
 pub(crate) fn note_async(store: &mut StoreOpaque, items: &[Item]) {
     let is_async = |item: &Item| matches!(item, Item::Host(func) if func.is_async());
-    store.gate.async_required |= items.iter().any(is_async);
+    if items.iter().any(is_async) {
+        store.obstacles.add(Obstacle::Async);
+    }
 }
 
 /// Refuses what belongs to another store.

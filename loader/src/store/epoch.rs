@@ -171,7 +171,7 @@ impl<T: 'static> StoreInner<T> {
 
     #[cfg(feature = "async")]
     fn epoch_deadline_async_yield_and_update(&mut self, delta: u64) {
-        self.opaque.gate.async_required = true;
+        self.opaque.obstacles.add(super::Obstacle::Async);
         self.epoch_deadline_callback(move |_| Ok(UpdateDeadline::Yield(delta)));
     }
 }

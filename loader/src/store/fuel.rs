@@ -72,7 +72,7 @@ impl StoreOpaque {
     fn fuel_async_yield_interval(&mut self, interval: Option<u64>) -> Result<()> {
         self.check_fuel_is_configured()?;
         ensure!(interval != Some(0), "fuel_async_yield_interval must not be 0");
-        self.gate.async_required = true;
+        self.obstacles.add(super::Obstacle::Async);
         self.fuel.yield_interval = interval.and_then(NonZeroU64::new);
         self.set_fuel(self.get_fuel()?)
     }

@@ -174,7 +174,7 @@ impl<T: 'static> Store<T> {
         let found = limiter(&mut inner.data);
         let (instances, tables, memories) = (found.instances(), found.tables(), found.memories());
         inner.opaque.limiter = Some(AnyLimiter { ask: ask::<T>, instances, tables, memories });
-        inner.opaque.gate.async_required = true;
+        inner.opaque.obstacles.add(super::Obstacle::Async);
         inner.hooks.limiter = Some(Limiter::Async(Box::new(limiter)));
     }
 
@@ -185,7 +185,7 @@ impl<T: 'static> Store<T> {
         &mut self,
         hook: impl FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static,
     ) {
-        self.inner.opaque.call_hook = Some(call_hook::<T>);
+        self.inner.opaque.set_call_hook(call_hook::<T>);
         self.inner.hooks.call_hook = Some(Hook::Sync(Box::new(hook)));
     }
 
@@ -195,8 +195,8 @@ impl<T: 'static> Store<T> {
     where
         T: Send,
     {
-        self.inner.opaque.call_hook = Some(call_hook::<T>);
-        self.inner.opaque.gate.async_required = true;
+        self.inner.opaque.set_call_hook(call_hook::<T>);
+        self.inner.opaque.obstacles.add(super::Obstacle::Async);
         self.inner.hooks.call_hook = Some(Hook::Async(Box::new(hook)));
     }
 }

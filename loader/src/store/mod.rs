@@ -30,8 +30,10 @@ pub use hooks::CallHook;
 #[cfg(feature = "async")]
 pub use hooks::CallHookHandler;
 pub(crate) use hooks::Growth;
+#[cfg(feature = "async")]
+pub(crate) use opaque::set_fiber;
 pub(crate) use opaque::{
-    InstanceData, MemoryAddresses, MemoryData, NO_TABLE, StoreId, StoreOpaque, TableData,
+    InstanceData, MemoryAddresses, MemoryData, NO_TABLE, Obstacle, StoreId, StoreOpaque, TableData,
 };
 
 use hooks::Hooks;

@@ -34,6 +34,7 @@ use crate::instance::{Item, Slot, Written};
 use crate::memory::Memory;
 use crate::module::Module;
 use crate::prelude::*;
+use crate::sys::thread::Outermost;
 use crate::sys::{self, ExactMapping, Reservation};
 use crate::table::Table;
 use crate::types::{FuncType, RefType};
@@ -59,12 +60,14 @@ pub struct StoreOpaque {
     pub(crate) vm: UnsafeCell<VmStoreCtx>,
     /// Address of what the store's current fiber shares with what runs on it, or 0: see `fiber.rs`.
     pub(crate) fiber: Cell<usize>,
-    /// What is told when calls cross between the host and WebAssembly.
+    /// What is told when calls cross between the host and WebAssembly. Set by [`Self::set_call_hook`].
     pub(super) call_hook: Option<AnyHook>,
     /// What is asked before memories and tables are made or grow.
     pub(super) limiter: Option<AnyLimiter>,
     /// What stands in the way of plain synchronous calls.
-    pub(crate) gate: CallGate,
+    pub(crate) obstacles: Obstacles,
+    /// The activation of calls that are the only ones on their thread.
+    pub(crate) outermost: Outermost,
     pub(crate) fuel: Fuel,
     /// What the host does at the deadline; `None` to trap.
     pub(crate) at_deadline: Option<AtDeadline>,
@@ -106,9 +109,18 @@ pub struct StoreOpaque {
     bridges: BTreeMap<(u64, u64), u64>,
 }
 
-// SAFETY: `vm` and `fiber` are only accessed by the thread that has the store's mutable borrow (compiled code runs
+// SAFETY: `vm`, `fiber` and `obstacles` are only accessed by the thread that has the store's mutable borrow (compiled code runs
 // under it); everything else is `Sync`.
 unsafe impl Sync for StoreOpaque {}
+
+/// Sets a store's `fiber`, and gives what it was, of a store of which only cells may be used.
+pub(crate) fn set_fiber(cell: &Cell<usize>, obstacles: &Obstacles, fiber: usize) -> usize {
+    match fiber {
+        0 => obstacles.remove(Obstacle::Fiber),
+        _ => obstacles.add(Obstacle::Fiber),
+    }
+    cell.replace(fiber)
+}
 
 /// In [`StoreOpaque::table_indices`]: a table that exists as read-only data only.
 pub(crate) const NO_TABLE: u32 = u32::MAX;
@@ -148,11 +160,44 @@ impl Drop for InstanceData {
     }
 }
 
-/// What stands in the way of plain synchronous calls, besides a fiber.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct CallGate {
+/// What stands in the way of plain synchronous calls: one number, so that a call asks once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Obstacles(Cell<u8>);
+
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Obstacle {
+    /// Somebody is told when calls cross between the host and WebAssembly.
+    Hook = 1,
     /// Something of the store may have to wait: an import, a limiter, a hook.
-    pub(crate) async_required: bool,
+    Async = 2,
+    /// The store's code runs on a fiber, which could wait.
+    Fiber = 4,
+}
+
+impl Obstacles {
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.get() == 0
+    }
+
+    /// Whether this is there.
+    #[inline]
+    pub(crate) fn has(&self, obstacle: Obstacle) -> bool {
+        self.0.get() & obstacle as u8 != 0
+    }
+
+    /// From now on it is there.
+    pub(crate) fn add(&self, obstacle: Obstacle) {
+        self.0.set(self.0.get() | obstacle as u8);
+    }
+
+    /// From now on it is not.
+    pub(crate) fn remove(&self, obstacle: Obstacle) {
+        self.0.set(self.0.get() & !(obstacle as u8));
+    }
 }
 
 /// What an untyped call needs to know of a function's type.
@@ -231,7 +276,8 @@ impl StoreOpaque {
             fiber: Cell::new(0),
             call_hook: None,
             limiter: None,
-            gate: CallGate::default(),
+            obstacles: Obstacles::default(),
+            outermost: Outermost::default(),
             fuel: Fuel::default(),
             at_deadline: None,
             #[cfg(not(feature = "std"))]
@@ -327,8 +373,7 @@ impl StoreOpaque {
     /// is no fiber that could. Else it goes through [`StoreOpaque::synchronously`].
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {
-        let is_told = self.call_hook.is_some();
-        !(is_told | (self.fiber.get() != 0) | self.gate.async_required)
+        self.obstacles.is_empty()
     }
 
     /// Runs what a synchronous function of the API was asked for. On a fiber it runs as it does elsewhere, and cannot wait:
@@ -341,15 +386,26 @@ impl StoreOpaque {
         &mut self,
         run: impl FnOnce(&mut Self) -> Result<R>,
     ) -> Result<R> {
-        if self.gate.async_required {
+        if self.obstacles.has(Obstacle::Async) {
             return Err(needs_async());
         }
-        let fiber = self.fiber.replace(0);
+        let fiber = self.set_fiber(0);
         let result = run(self);
         if fiber != 0 {
-            self.fiber.set(fiber);
+            self.set_fiber(fiber);
         }
         result
+    }
+
+    /// Sets [`StoreOpaque::fiber`], and gives what it was.
+    pub(crate) fn set_fiber(&self, fiber: usize) -> usize {
+        set_fiber(&self.fiber, &self.obstacles, fiber)
+    }
+
+    /// Sets what is told when calls cross between the host and WebAssembly.
+    pub(super) fn set_call_hook(&mut self, hook: AnyHook) {
+        self.call_hook = Some(hook);
+        self.obstacles.add(Obstacle::Hook);
     }
 
     // Functions.
@@ -361,7 +417,9 @@ impl StoreOpaque {
 
     /// Puts a host function into the store.
     pub(crate) fn add_host_func(&mut self, func: Arc<HostFunc>) -> Func {
-        self.gate.async_required |= func.is_async();
+        if func.is_async() {
+            self.obstacles.add(Obstacle::Async);
+        }
         let func_ref = self.add_host_record(func.ty().hash(), func.record(0));
         self.host_funcs.push(func);
         func_ref

@@ -9,7 +9,7 @@
 //! of compiled code and that of the entry trampoline, and only upwards.
 #![allow(unsafe_code, reason = "stacks and frame pointers")]
 
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -160,6 +160,58 @@ impl Activation {
         vm.entry_handler = saved.entry_handler;
         vm.exit_fp = saved.exit_fp;
         vm.exit_pc = saved.exit_pc;
+    }
+}
+
+/// A store's activation for calls that are the only ones on their thread: it need not be made for each of them, and nothing has to
+/// be saved.
+pub(crate) struct Outermost(UnsafeCell<Activation>);
+
+// SAFETY: it is only used by the thread that has the store's mutable borrow, and while that has calls of it.
+unsafe impl Send for Outermost {}
+// SAFETY: as above; a shared borrow of the store does nothing with it.
+unsafe impl Sync for Outermost {}
+
+impl Default for Outermost {
+    fn default() -> Self {
+        Self(UnsafeCell::new(Activation::new(ptr::null_mut())))
+    }
+}
+
+impl Outermost {
+    /// Makes this the thread's only activation, of the store at `vm`. `None` if there is another one, or the thread has never
+    /// made a call.
+    ///
+    /// # Safety
+    /// The caller has the store to which this and `vm` belong, which stays where it is until [`OutermostEntered::leave`], and
+    /// calls that on this thread, before anything else is left.
+    #[inline]
+    pub(crate) unsafe fn enter(&self, vm: *mut VmStoreCtx) -> Option<OutermostEntered> {
+        THREAD.with(|thread| {
+            let limit = thread.stack_limit.get();
+            if limit == 0 || !thread.activation.get().is_null() {
+                return None;
+            }
+            // SAFETY: the caller's promise. Nobody looks at the activation, since it is not the thread's.
+            unsafe {
+                (*self.0.get()).vm = vm;
+                (*vm).stack_limit = limit;
+            }
+            thread.activation.set(self.0.get());
+            Some(OutermostEntered(thread))
+        })
+    }
+}
+
+/// The thread whose only activation is an [`Outermost`].
+pub(crate) struct OutermostEntered(*const Thread);
+
+impl OutermostEntered {
+    /// The thread has no activation any more.
+    #[inline]
+    pub(crate) fn leave(self) {
+        // SAFETY: the record of this thread: calls on a fiber are never outermost ones.
+        unsafe { (*self.0).activation.set(ptr::null()) };
     }
 }
 

@@ -98,6 +98,32 @@ impl Activation {
     }
 }
 
+/// There are no shorter ways to make a call.
+#[derive(Default)]
+pub(crate) struct Outermost;
+
+impl Outermost {
+    /// Does nothing.
+    ///
+    /// # Safety
+    /// None.
+    #[inline]
+    pub(crate) unsafe fn enter(&self, _vm: *mut VmStoreCtx) -> Option<OutermostEntered> {
+        None
+    }
+}
+
+/// There is none.
+pub(crate) enum OutermostEntered {}
+
+impl OutermostEntered {
+    /// Cannot be called.
+    #[inline]
+    pub(crate) fn leave(self) {
+        match self {}
+    }
+}
+
 /// Whether compiled code of the store at `vm` is on the stack.
 pub(crate) fn has_activation(vm: *mut VmStoreCtx) -> bool {
     // SAFETY: the file's contract.
