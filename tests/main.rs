@@ -3,6 +3,7 @@
 
 mod api;
 mod build_step;
+mod capi;
 mod child;
 mod command;
 mod determinism;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(api::trials());
     trials.extend(build_step::trials());
+    trials.extend(capi::trials());
     trials.extend(command::trials());
     trials.extend(determinism::trials());
     trials.extend(doors::trials());

@@ -24,12 +24,12 @@ impl wasm_engine_t {
 /// `aotc_pooling_t`. What is 0 stays as it is.
 #[repr(C)]
 pub(crate) struct aotc_pooling_t {
-    instances: u32,
-    memories: u32,
-    tables: u32,
-    table_elements: usize,
-    memory_bytes: usize,
-    warm_slots: u32,
+    pub(crate) instances: u32,
+    pub(crate) memories: u32,
+    pub(crate) tables: u32,
+    pub(crate) table_elements: usize,
+    pub(crate) memory_bytes: usize,
+    pub(crate) warm_slots: u32,
 }
 
 #[unsafe(no_mangle)]

@@ -30,10 +30,10 @@ struct Names {
 /// `aotc_source_t`: a place in the source.
 #[repr(C)]
 pub(crate) struct aotc_source_t {
-    func: *const c_char,
-    file: *const c_char,
-    line: u32,
-    column: u32,
+    pub(crate) func: *const c_char,
+    pub(crate) file: *const c_char,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
 }
 
 /// `wasm_frame_vec_t`.

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use aotc_loader::{AsContextMut, Func, FuncType, RootScope, Val};
 
 use crate::error::{Failure, shield, shield_or};
@@ -86,7 +86,7 @@ fn call<V: CVal>(
     Ok(())
 }
 
-/// The arguments by the function's type.
+/// The arguments for the loader, which looks at the types of numbers itself.
 #[inline]
 fn convert_args<V: CVal>(
     func: Func,
@@ -94,15 +94,28 @@ fn convert_args<V: CVal>(
     params: &mut [Val],
     context: &mut Context<'_>,
 ) -> Result<()> {
-    if args.is_empty() {
-        return Ok(());
+    for (param, arg) in params.iter_mut().zip(args) {
+        match arg.number() {
+            Some(number) => *param = number,
+            None => return convert_by_type(func, args, params, context),
+        }
     }
+    Ok(())
+}
+
+/// The arguments by the function's type, which says what a reference stands for.
+fn convert_by_type<V: CVal>(
+    func: Func,
+    args: &[V],
+    params: &mut [Val],
+    context: &mut Context<'_>,
+) -> Result<()> {
     let ty = func.ty(&*context);
     if ty.params().len() != args.len() {
         bail!("expected {} arguments, got {}", ty.params().len(), args.len());
     }
-    for ((param, arg), ty) in params.iter_mut().zip(args).zip(ty.params()) {
-        *param = arg.to_val(ty, context)?;
+    for ((param, arg), (index, ty)) in params.iter_mut().zip(args).zip(ty.params().enumerate()) {
+        *param = arg.to_val(ty, context).with_context(|| format!("argument {index}"))?;
     }
     Ok(())
 }

@@ -31,6 +31,8 @@ mod func;
 mod global;
 mod host;
 mod instance;
+#[cfg(all(test, feature = "wasi"))]
+mod layout;
 mod linked;
 mod linker;
 mod memory;

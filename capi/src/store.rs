@@ -138,12 +138,12 @@ pub(crate) struct wasm_store_t(pub(crate) Arc<StoreCell>);
 /// `aotc_limits_t`; [`usize::MAX`] for no limit.
 #[repr(C)]
 pub(crate) struct aotc_limits_t {
-    memory_bytes: usize,
-    table_elements: usize,
-    instances: usize,
-    tables: usize,
-    memories: usize,
-    trap_on_grow_failure: bool,
+    pub(crate) memory_bytes: usize,
+    pub(crate) table_elements: usize,
+    pub(crate) instances: usize,
+    pub(crate) tables: usize,
+    pub(crate) memories: usize,
+    pub(crate) trap_on_grow_failure: bool,
 }
 
 #[unsafe(no_mangle)]

@@ -26,8 +26,9 @@ pub(crate) const V128: u8 = 4;
 pub(crate) const EXTERNREF: u8 = 128;
 pub(crate) const FUNCREF: u8 = 129;
 
-/// `WASM_VAR`; `WASM_CONST` is 0.
-const VAR: u8 = 1;
+/// `WASM_CONST` and `WASM_VAR`.
+pub(crate) const CONST: u8 = 0;
+pub(crate) const VAR: u8 = 1;
 
 /// `WASM_EXTERN_FUNC` and so on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,8 +80,8 @@ pub(crate) type wasm_valtype_vec_t = Vector<Option<Box<wasm_valtype_t>>>;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct wasm_limits_t {
-    min: u32,
-    max: u32,
+    pub(crate) min: u32,
+    pub(crate) max: u32,
 }
 
 impl wasm_limits_t {
@@ -279,7 +280,7 @@ extern "C" fn wasm_functype_results(ty: &wasm_functype_t) -> &wasm_valtype_vec_t
 
 impl From<GlobalType> for wasm_globaltype_t {
     fn from(ty: GlobalType) -> Self {
-        let mutability = if ty.mutability().is_var() { VAR } else { 0 };
+        let mutability = if ty.mutability().is_var() { VAR } else { CONST };
         let content = wasm_valtype_t(*ty.content());
         Self(wasm_externtype_t(TypeOf::Global { content, mutability }))
     }

@@ -18,6 +18,9 @@ type Reference = Option<Box<wasm_ref_t>>;
 
 /// Values of C.
 pub(crate) trait CVal: Clone {
+    /// The value, unless it is a reference.
+    fn number(&self) -> Option<Val>;
+
     /// The value of type `ty`.
     ///
     /// # Errors
@@ -85,13 +88,13 @@ macro_rules! values {
         $(#[$attribute])*
         #[repr(C)]
         pub(crate) struct $name {
-            kind: u8,
-            of: $of,
+            pub(crate) kind: u8,
+            pub(crate) of: $of,
         }
 
         /// What a value may be. Floats are their bits.
         #[repr(C)]
-        union $of {
+        pub(crate) union $of {
             i32: i32,
             i64: i64,
             f32: u32,
@@ -141,25 +144,32 @@ macro_rules! values {
         }
 
         impl CVal for $name {
-            fn to_val(&self, ty: ValType, context: &mut Context<'_>) -> Result<Val> {
+            #[inline]
+            fn number(&self) -> Option<Val> {
                 // SAFETY: of each, that the kind says which it is.
-                Ok(match (self.kind, ty) {
-                    (I32, ValType::I32) => Val::I32(unsafe { self.of.i32 }),
-                    (I64, ValType::I64) => Val::I64(unsafe { self.of.i64 }),
-                    (F32, ValType::F32) => Val::F32(unsafe { self.of.f32 }),
-                    (F64, ValType::F64) => Val::F64(unsafe { self.of.f64 }),
-                    $((V128, ValType::V128) => {
+                Some(match self.kind {
+                    I32 => Val::I32(unsafe { self.of.i32 }),
+                    I64 => Val::I64(unsafe { self.of.i64 }),
+                    F32 => Val::F32(unsafe { self.of.f32 }),
+                    F64 => Val::F64(unsafe { self.of.f64 }),
+                    $(V128 => {
                         let bytes = unsafe { self.of.$vector };
                         Val::V128(u128::from_le_bytes(bytes).into())
                     })?
-                    (FUNCREF | EXTERNREF, ValType::Ref(_)) => {
-                        to_ref(self.reference(), ty, context)?.into()
-                    }
-                    (kind, _) => match crate::types::type_of(kind) {
-                        Some(found) => bail!("type mismatch: expected {ty}, found {found}"),
-                        None => bail!("type mismatch: expected {ty}, found a value of kind {kind}"),
-                    },
+                    _ => return None,
                 })
+            }
+
+            fn to_val(&self, ty: ValType, context: &mut Context<'_>) -> Result<Val> {
+                let found = crate::types::type_of(self.kind);
+                match (self.number(), found) {
+                    (Some(number), Some(found)) if found == ty => Ok(number),
+                    (None, Some(ValType::Ref(_))) if ty.is_ref() => {
+                        Ok(to_ref(self.reference(), ty, context)?.into())
+                    }
+                    (_, Some(found)) => bail!("type mismatch: expected {ty}, found {found}"),
+                    (_, None) => bail!("type mismatch: expected {ty}, found kind {}", self.kind),
+                }
             }
 
             fn from_val(val: Val, context: &mut Context<'_>) -> Result<Self> {

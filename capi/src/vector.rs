@@ -23,8 +23,8 @@ use crate::value::wasm_val_t;
 /// `wasm_*_vec_t`. Owns its elements.
 #[repr(C)]
 pub(crate) struct Vector<T> {
-    size: usize,
-    data: *mut T,
+    pub(crate) size: usize,
+    pub(crate) data: *mut T,
 }
 
 /// `wasm_byte_vec_t`, and `wasm_name_t`.

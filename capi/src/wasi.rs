@@ -15,8 +15,8 @@ use crate::store::{Data, wasm_store_t};
 pub(crate) struct aotc_wasi_config_t(WasiCtxBuilder);
 
 /// `AOTC_WASI_READ_ONLY` and `AOTC_WASI_READ_WRITE`.
-const READ_ONLY: u8 = 0;
-const READ_WRITE: u8 = 1;
+pub(crate) const READ_ONLY: u8 = 0;
+pub(crate) const READ_WRITE: u8 = 1;
 
 /// A string of the host's, of any bytes.
 fn os_text<'a>(text: *const c_char) -> &'a OsStr {
