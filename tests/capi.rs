@@ -1,8 +1,8 @@
-//! The C API: the programs of `fixtures/capi`, built by the C compiler against the installed library and run, and its headers
-//! compared with what the library defines.
+//! The C API: the programs of `fixtures/capi`, built by the C compiler against the installed library and run, and
+//! its headers compared with what the library defines.
 //!
-//! A program is a `.c` or `.cc` file, and its module the `.wat` file beside it. It gets the path of the artifact, and its output is what its
-//! last comment says. `linked` has its module in the program.
+//! A program is a `.c` or `.cc` file, and its module the `.wat` file beside it. It gets the path of the artifact,
+//! and its output is what its last comment says. `linked` has its module in the program.
 
 mod headers;
 
@@ -25,7 +25,8 @@ type Test = fn() -> Result<()>;
 enum Link {
     Static,
     Shared,
-    /// As [`Link::Static`], with the sanitizers of the C compiler: they see leaks and wrong deletions in the library, too.
+    /// As [`Link::Static`], with the sanitizers of the C compiler: they see leaks and wrong deletions in the
+    /// library, too.
     Sanitized,
 }
 
@@ -112,7 +113,8 @@ fn output_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Compiles the module of a program to an image, or to an object if it is to be linked. Options stand in the module's first line.
+/// Compiles the module of a program to an image, or to an object if it is to be linked. Options stand in the
+/// module's first line.
 fn compile(program: &Path) -> Result<PathBuf> {
     let module = program.with_extension("wat");
     let text = fs::read_to_string(&module)?;
@@ -201,9 +203,9 @@ fn compare(program: &Path, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// The programs that are run under valgrind, which also sees what the library reads and writes. They are those that are about owners.
-/// WebAssembly does not fault in them, and their modules come from bytes: valgrind stumbles over ELF files that are mapped
-/// to be written to.
+/// The programs that are run under valgrind, which also sees what the library reads and writes. They are those
+/// that are about owners. WebAssembly does not fault in them, and their modules come from bytes: valgrind stumbles
+/// over ELF files that are mapped to be written to.
 const CHECKED: [&str; 5] = ["callback.c", "finalize.c", "hostref.c", "multi.c", "reflect.c"];
 
 fn check_memory() -> Result<()> {

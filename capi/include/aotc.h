@@ -1,5 +1,5 @@
-/* The C API of aotc's loader: what the standard wasm.h lacks. Both headers are about the same objects, so a program may use functions of
- * both.
+/* The C API of aotc's loader: what the standard wasm.h lacks. Both headers are about the same objects, so a
+ * program may use functions of both.
  *
  *   wasm_engine_t* engine = wasm_engine_new();
  *   wasm_module_t* module;
@@ -11,13 +11,15 @@
  *   wasm_func_t* run = aotc_instance_func(instance, "run");
  *   error = aotc_func_call(run, args, 2, results, 1);
  *
- * - A function that returns an `aotc_error_t*` returns NULL if it succeeded; the caller deletes the error. What it would have put behind
- *   an `out` pointer is NULL or 0 then.
- * - A function that returns something else, and NULL or false if it fails, leaves the reason for `aotc_last_error`.
+ * - A function that returns an `aotc_error_t*` returns NULL if it succeeded; the caller deletes the error. What it
+ *   would have put behind an `out` pointer is NULL or 0 then.
+ * - A function that returns something else, and NULL or false if it fails, leaves the reason for
+ *   `aotc_last_error`.
  * - Strings are UTF-8 and end with a zero. `own`, and who may be NULL, is as in wasm.h.
  * - A callback that the library calls must return: no exception and no longjmp may leave it.
  * - A `finalizer` is called once with its pointer, when that is not needed any more. It may be NULL.
- * - What misuse the library notices, it reports; a handle of another store is an error, and so are values of other types.
+ * - What misuse the library notices, it reports; a handle of another store is an error, and so are values of other
+ *   types.
  */
 
 #ifndef AOTC_H
@@ -45,8 +47,8 @@ WASM_API_EXTERN const char* aotc_version(void);
  * Errors
  * ------------------------------------------------------------------------------------------------------------------ */
 
-/* Why something failed: a trap, the exit of a program, an error of a host function, or that something could not be loaded or
- * linked. Threads may share it. */
+/* Why something failed: a trap, the exit of a program, an error of a host function, or that something could not be
+ * loaded or linked. Threads may share it. */
 typedef struct aotc_error_t aotc_error_t;
 
 /* Why WebAssembly code was stopped. The numbers never change. */
@@ -83,8 +85,8 @@ WASM_API_EXTERN void aotc_error_trace(const aotc_error_t*, own wasm_frame_vec_t*
 /* The same as text, in several lines; empty if there were none. */
 WASM_API_EXTERN void aotc_error_backtrace(const aotc_error_t*, own wasm_byte_vec_t* out);
 
-/* The reason of this thread's last failure of a function that does not return an error; NULL if there was none. Valid until the next
- * failure. */
+/* The reason of this thread's last failure of a function that does not return an error; NULL if there was none.
+ * Valid until the next failure. */
 WASM_API_EXTERN const aotc_error_t* aotc_last_error(void);
 
 /* The error of a trap, valid as long as that, and a trap of an error. */
@@ -103,8 +105,8 @@ typedef struct aotc_source_t {
   uint32_t column;
 } aotc_source_t;
 
-/* Where in the source a frame is: at depth 0 the innermost of the functions that are inlined there, and behind the last the
- * frame's own. False if there is no such depth. */
+/* Where in the source a frame is: at depth 0 the innermost of the functions that are inlined there, and behind the
+ * last the frame's own. False if there is no such depth. */
 WASM_API_EXTERN bool aotc_frame_source(const wasm_frame_t*, size_t depth, aotc_source_t* out);
 
 /* ---------------------------------------------------------------------------------------------------------------------
@@ -113,7 +115,8 @@ WASM_API_EXTERN bool aotc_frame_source(const wasm_frame_t*, size_t depth, aotc_s
 
 /* Whether code consumes fuel. Modules that were compiled without `--fuel` are refused then. Off at first. */
 WASM_API_EXTERN void aotc_config_consume_fuel(wasm_config_t*, bool enable);
-/* Whether code looks at the engine's epoch. Modules that were compiled without `--epochs` are refused then. Off at first. */
+/* Whether code looks at the engine's epoch. Modules that were compiled without `--epochs` are refused then. Off at
+ * first. */
 WASM_API_EXTERN void aotc_config_epoch_interruption(wasm_config_t*, bool enable);
 
 /* How much a pool of instances holds; 0 leaves a setting as it is. */
@@ -138,7 +141,8 @@ WASM_API_EXTERN void aotc_engine_increment_epoch(const wasm_engine_t*);
  * Modules
  * ------------------------------------------------------------------------------------------------------------------ */
 
-/* Maps an image, what `aotc compile` makes, straight from its file, which nobody may change while the module lives. */
+/* Maps an image, what `aotc compile` makes, straight from its file, which nobody may change while the module
+ * lives. */
 WASM_API_EXTERN own aotc_error_t* aotc_module_open(
     const wasm_engine_t*, const char* path, own wasm_module_t** out);
 /* Takes an image from memory. */
@@ -201,14 +205,15 @@ WASM_API_EXTERN own aotc_error_t* aotc_store_fuel(const wasm_store_t*, uint64_t*
 
 /* Epochs, if the engine's code looks at them: it stops when so many have begun, from now on. */
 WASM_API_EXTERN void aotc_store_set_epoch_deadline(wasm_store_t*, uint64_t epochs);
-/* At the deadline code traps, as it does at first, or the callback decides: with an error, code stops; otherwise it goes on for
- * `*epochs` more. */
+/* At the deadline code traps, as it does at first, or the callback decides: with an error, code stops; otherwise
+ * it goes on for `*epochs` more. */
 typedef own aotc_error_t* (*aotc_epoch_callback_t)(void* env, wasm_store_t*, uint64_t* epochs);
 WASM_API_EXTERN void aotc_store_epoch_deadline_trap(wasm_store_t*);
 WASM_API_EXTERN void aotc_store_epoch_deadline_callback(
     wasm_store_t*, aotc_epoch_callback_t, void* env, void (*finalizer)(void*));
 
-/* Drops the external references that WebAssembly does not hold any more, which otherwise happens from time to time. */
+/* Drops the external references that WebAssembly does not hold any more, which otherwise happens from time to
+ * time. */
 WASM_API_EXTERN void aotc_store_gc(wasm_store_t*);
 
 /* ---------------------------------------------------------------------------------------------------------------------
@@ -237,8 +242,8 @@ WASM_API_EXTERN void aotc_val_copy(own aotc_val_t* out, const aotc_val_t*);
 /* An object of the host's with its host info, to be given to WebAssembly as an `externref`. */
 WASM_API_EXTERN own wasm_foreign_t* aotc_foreign_new(void* data, void (*finalizer)(void*));
 
-/* Calls a function. The results are written if it returns, over what was there; there are exactly as many as its type has. Nothing is
- * allocated unless there are references or more than eight values. */
+/* Calls a function. The results are written if it returns, over what was there; there are exactly as many as its
+ * type has. Nothing is allocated unless there are references or more than eight values. */
 WASM_API_EXTERN own aotc_error_t* aotc_func_call(
     const wasm_func_t*, const aotc_val_t* args, size_t arg_count, aotc_val_t* results, size_t result_count);
 
@@ -249,8 +254,8 @@ typedef struct aotc_caller_t aotc_caller_t;
 WASM_API_EXTERN own wasm_functype_t* aotc_functype_new(
     const wasm_valkind_t* params, size_t param_count, const wasm_valkind_t* results, size_t result_count);
 
-/* A host function. It finds zeros and nulls as its results, and sets them unless it returns an error. The results it sets are its
- * caller's to delete, the arguments are not its own. */
+/* A host function. It finds zeros and nulls as its results, and sets them unless it returns an error. The results
+ * it sets are its caller's to delete, the arguments are not its own. */
 typedef own aotc_error_t* (*aotc_func_callback_t)(
     void* env, const aotc_caller_t*, const aotc_val_t* args, size_t arg_count, aotc_val_t* results,
     size_t result_count);
@@ -263,8 +268,8 @@ WASM_API_EXTERN wasm_store_t* aotc_caller_store(const aotc_caller_t*);
 WASM_API_EXTERN void* aotc_caller_data(const aotc_caller_t*);
 /* The calling instance's export; NULL if there is none. */
 WASM_API_EXTERN own wasm_extern_t* aotc_caller_export(const aotc_caller_t*, const char* name);
-/* The address of `bytes` bytes at `offset` of the caller's memory `memory`, valid until WebAssembly runs again or the memory grows. NULL if they are
- * not all inside. */
+/* The address of `bytes` bytes at `offset` of the caller's memory `memory`, valid until WebAssembly runs again or
+ * the memory grows. NULL if they are not all inside. */
 WASM_API_EXTERN uint8_t* aotc_caller_memory(const aotc_caller_t*, uint64_t offset, uint64_t bytes);
 /* The functions that are being executed, innermost first. */
 WASM_API_EXTERN void aotc_caller_trace(const aotc_caller_t*, own wasm_frame_vec_t* out);
@@ -273,12 +278,14 @@ WASM_API_EXTERN void aotc_caller_trace(const aotc_caller_t*, own wasm_frame_vec_
  * Memories and globals
  * ------------------------------------------------------------------------------------------------------------------ */
 
-/* The address of `bytes` bytes at `offset`, valid until the memory grows or its store is gone. NULL if they are not all inside. */
+/* The address of `bytes` bytes at `offset`, valid until the memory grows or its store is gone. NULL if they are
+ * not all inside. */
 WASM_API_EXTERN uint8_t* aotc_memory_at(wasm_memory_t*, uint64_t offset, uint64_t bytes);
 /* Adds pages of 64 KiB. `before`, which may be NULL, gets how many there were. */
 WASM_API_EXTERN own aotc_error_t* aotc_memory_grow(wasm_memory_t*, uint64_t delta, uint64_t* before);
 
-/* As wasm_global_new and so on, with vectors too. Setting fails if the global is constant or the value is of another type. */
+/* As wasm_global_new and so on, with vectors too. Setting fails if the global is constant or the value is of
+ * another type. */
 WASM_API_EXTERN own wasm_global_t* aotc_global_new(
     wasm_store_t*, const wasm_globaltype_t*, const aotc_val_t*);
 WASM_API_EXTERN void aotc_global_get(const wasm_global_t*, own aotc_val_t* out);
@@ -299,16 +306,16 @@ WASM_API_EXTERN own wasm_extern_t* aotc_instance_export(const wasm_instance_t*, 
 WASM_API_EXTERN own wasm_func_t* aotc_instance_func(const wasm_instance_t*, const char* name);
 WASM_API_EXTERN own wasm_memory_t* aotc_instance_memory(const wasm_instance_t*, const char* name);
 
-/* Makes the instance what it was after it was instantiated; its exports stay valid. What it imports stays as it is. Not while code
- * of its store runs. */
+/* Makes the instance what it was after it was instantiated; its exports stay valid. What it imports stays as it
+ * is. Not while code of its store runs. */
 WASM_API_EXTERN own aotc_error_t* aotc_instance_reset(const wasm_instance_t*);
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * Linkers
  * ------------------------------------------------------------------------------------------------------------------ */
 
-/* Definitions for imports, by their two names. What is defined from a store is for that store only; functions with callbacks are for all
- * stores of the engine. */
+/* Definitions for imports, by their two names. What is defined from a store is for that store only; functions with
+ * callbacks are for all stores of the engine. */
 typedef struct aotc_linker_t aotc_linker_t;
 
 WASM_API_EXTERN own aotc_linker_t* aotc_linker_new(const wasm_engine_t*);
@@ -329,8 +336,8 @@ WASM_API_EXTERN own aotc_error_t* aotc_linker_define_instance(
 /* Defines the functions that the module imports and nobody has defined; calling them is an error. */
 WASM_API_EXTERN own aotc_error_t* aotc_linker_define_unknown_imports_as_traps(
     aotc_linker_t*, const wasm_module_t*);
-/* Instantiates a module and defines its exports under `name`. A command, which exports `_start`, is instantiated anew for each call; of
- * anything else `_initialize` is called. */
+/* Instantiates a module and defines its exports under `name`. A command, which exports `_start`, is instantiated
+ * anew for each call; of anything else `_initialize` is called. */
 WASM_API_EXTERN own aotc_error_t* aotc_linker_module(
     aotc_linker_t*, wasm_store_t*, const char* name, const wasm_module_t*);
 
@@ -387,8 +394,8 @@ WASM_API_EXTERN own aotc_error_t* aotc_linker_define_wasi(aotc_linker_t*);
  * What generated headers are made of
  * ------------------------------------------------------------------------------------------------------------------ */
 
-/* An exported function whose parameters, at most 17, and whose result, if it has one, are numbers: to be called by their bits, with
- * nothing in memory. It needs no deleting; it is good as long as its store. */
+/* An exported function whose parameters, at most 17, and whose result, if it has one, are numbers: to be called by
+ * their bits, with nothing in memory. It needs no deleting; it is good as long as its store. */
 typedef struct aotc_callee_t {
   void* of_library[4];
 } aotc_callee_t;
@@ -413,7 +420,8 @@ WASM_API_EXTERN own aotc_error_t* aotc_instance_table_of(
 WASM_API_EXTERN own aotc_error_t* aotc_instance_global_of(
     const wasm_instance_t*, const char* name, wasm_valkind_t kind, own wasm_global_t** out);
 
-/* Calls a function with the bits of as many arguments as it has; of what is narrower than 64 bits the rest is ignored. */
+/* Calls a function with the bits of as many arguments as it has; of what is narrower than 64 bits the rest is
+ * ignored. */
 WASM_API_EXTERN aotc_called_t aotc_call_0(const aotc_callee_t*);
 WASM_API_EXTERN aotc_called_t aotc_call_1(const aotc_callee_t*, uint64_t a);
 WASM_API_EXTERN aotc_called_t aotc_call_2(const aotc_callee_t*, uint64_t a, uint64_t b);

@@ -1,11 +1,11 @@
 /* The standard C API of WebAssembly, as libaotc offers it.
  *
  * Source and binary compatible with the header of the same name of the WebAssembly C API
- * (https://github.com/WebAssembly/wasm-c-api): a program that was written for that one is compiled and linked with this one. What is
- * special here:
+ * (https://github.com/WebAssembly/wasm-c-api): a program that was written for that one is compiled and linked with
+ * this one. What is special here:
  *
- * - Nothing is compiled. `wasm_module_new`, `wasm_module_validate` and `wasm_module_deserialize` take what `aotc compile` makes. Given
- *   WebAssembly, they fail, and `aotc_last_error` (aotc.h) says so.
+ * - Nothing is compiled. `wasm_module_new`, `wasm_module_validate` and `wasm_module_deserialize` take what `aotc
+ *   compile` makes. Given WebAssembly, they fail, and `aotc_last_error` (aotc.h) says so.
  * - Where a function returns NULL or false, `aotc_last_error` has the reason.
  * - A store lives until it and everything that was got from it are deleted. It is used by one thread at a time.
  * - Finalizers and the destructors that call them do not use the store.
@@ -16,7 +16,8 @@
  *   own v_t*    a vector that is called `out`: the function fills it, the caller deletes it
  *   T*, const   borrowed for the call; as a result: valid as long as what it was got from
  *
- * Deleting an owned vector deletes its elements. Deleting NULL does nothing. No other pointer may be NULL unless it is said.
+ * Deleting an owned vector deletes its elements. Deleting NULL does nothing. No other pointer may be NULL unless
+ * it is said.
  */
 
 #ifndef WASM_H
@@ -71,8 +72,8 @@ typedef double float64_t;
   WASM_DECLARE_VEC(name, *)       \
   WASM_API_EXTERN own wasm_##name##_t* wasm_##name##_copy(const wasm_##name##_t*);
 
-/* A reference to an object. Copies refer to the same object, which is what `_same` tells. An object carries one pointer of the host's,
- * with a finalizer that is called when the object is gone or gets another pointer. */
+/* A reference to an object. Copies refer to the same object, which is what `_same` tells. An object carries one
+ * pointer of the host's, with a finalizer that is called when the object is gone or gets another pointer. */
 #define WASM_DECLARE_REF_BASE(name)                                                                      \
   WASM_DECLARE_OWN(name)                                                                                 \
   WASM_API_EXTERN own wasm_##name##_t* wasm_##name##_copy(const wasm_##name##_t*);                       \
@@ -215,8 +216,8 @@ WASM_DECLARE_TYPE(tagtype)
 WASM_API_EXTERN own wasm_tagtype_t* wasm_tagtype_new(own wasm_functype_t*);
 WASM_API_EXTERN const wasm_functype_t* wasm_tagtype_functype(const wasm_tagtype_t*);
 
-/* What can be imported and exported. The conversions give the same object under another type; from an extern type to one
- * that it is not, NULL. */
+/* What can be imported and exported. The conversions give the same object under another type; from an extern type
+ * to one that it is not, NULL. */
 WASM_DECLARE_TYPE(externtype)
 
 typedef uint8_t wasm_externkind_t;
@@ -338,7 +339,8 @@ WASM_API_EXTERN void wasm_module_exports(const wasm_module_t*, own wasm_exportty
 WASM_API_EXTERN void wasm_module_serialize(const wasm_module_t*, own wasm_byte_vec_t* out);
 WASM_API_EXTERN own wasm_module_t* wasm_module_deserialize(wasm_store_t*, const wasm_byte_vec_t*);
 
-/* Functions. A callback finds as many results as the type has, zeros and nulls; it owns what it puts there until it returns. */
+/* Functions. A callback finds as many results as the type has, zeros and nulls; it owns what it puts there until
+ * it returns. */
 WASM_DECLARE_REF(func)
 typedef own wasm_trap_t* (*wasm_func_callback_t)(const wasm_val_vec_t* args, own wasm_val_vec_t* results);
 typedef own wasm_trap_t* (*wasm_func_callback_with_env_t)(
@@ -350,8 +352,8 @@ WASM_API_EXTERN own wasm_func_t* wasm_func_new_with_env(
 WASM_API_EXTERN own wasm_functype_t* wasm_func_type(const wasm_func_t*);
 WASM_API_EXTERN size_t wasm_func_param_arity(const wasm_func_t*);
 WASM_API_EXTERN size_t wasm_func_result_arity(const wasm_func_t*);
-/* NULL if it returned. The vector of results has at least as many places as the function has results; what was there is not
- * deleted. */
+/* NULL if it returned. The vector of results has at least as many places as the function has results; what was
+ * there is not deleted. */
 WASM_API_EXTERN own wasm_trap_t* wasm_func_call(
     const wasm_func_t*, const wasm_val_vec_t* args, own wasm_val_vec_t* results);
 
@@ -383,8 +385,8 @@ WASM_API_EXTERN size_t wasm_memory_data_size(const wasm_memory_t*);
 WASM_API_EXTERN wasm_memory_pages_t wasm_memory_size(const wasm_memory_t*);
 WASM_API_EXTERN bool wasm_memory_grow(wasm_memory_t*, wasm_memory_pages_t delta);
 
-/* What can be imported and exported. The conversions give the same object under another type; from an extern to what it is not,
- * NULL. */
+/* What can be imported and exported. The conversions give the same object under another type; from an extern to
+ * what it is not, NULL. */
 WASM_DECLARE_REF(extern)
 WASM_DECLARE_VEC(extern, *)
 WASM_API_EXTERN wasm_externkind_t wasm_extern_kind(const wasm_extern_t*);
@@ -410,8 +412,8 @@ WASM_API_EXTERN const wasm_global_t* wasm_extern_as_global_const(const wasm_exte
 WASM_API_EXTERN const wasm_table_t* wasm_extern_as_table_const(const wasm_extern_t*);
 WASM_API_EXTERN const wasm_memory_t* wasm_extern_as_memory_const(const wasm_extern_t*);
 
-/* Instances. NULL if the imports do not match, the system refuses memory, or the start function trapped: then, if the last
- * argument is not NULL, what it points to gets the reason, and NULL otherwise. */
+/* Instances. NULL if the imports do not match, the system refuses memory, or the start function trapped: then, if
+ * the last argument is not NULL, what it points to gets the reason, and NULL otherwise. */
 WASM_DECLARE_REF(instance)
 WASM_API_EXTERN own wasm_instance_t* wasm_instance_new(
     wasm_store_t*, const wasm_module_t*, const wasm_extern_vec_t* imports, own wasm_trap_t**);

@@ -1,7 +1,7 @@
 //! Errors: `aotc_error_t`, the last one of a thread, and how failures and panics become errors.
 //!
-//! A host function in C gives back an error or a trap, which travels through the loader as it is, or as [`Carried`] if C has kept
-//! a reference to it.
+//! A host function in C gives back an error or a trap, which travels through the loader as it is, or as
+//! [`Carried`] if C has kept a reference to it.
 
 use std::any::Any;
 use std::cell::RefCell;

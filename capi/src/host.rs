@@ -7,8 +7,8 @@
 //!
 //! # Safety
 //!
-//! The loader calls with slots for what the function's type says, and finds there values of the types of its results: [`HostFunction::call`]
-//! compares them.
+//! The loader calls with slots for what the function's type says, and finds there values of the types of its
+//! results: [`HostFunction::call`] compares them.
 
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;

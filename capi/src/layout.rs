@@ -1,5 +1,5 @@
-//! Layouts and constants of the headers, compared with the definitions here: a C and a C++ compiler check assertions that are
-//! made of these.
+//! Layouts and constants of the headers, compared with the definitions here: a C and a C++ compiler check
+//! assertions that are made of these.
 
 use std::fmt::Write as _;
 use std::mem::{offset_of, size_of};
@@ -10,6 +10,7 @@ use aotc_abi::trap::TRAP_KINDS;
 
 use crate::engine::aotc_pooling_t;
 use crate::frame::aotc_source_t;
+use crate::linked::{aotc_called_t, aotc_callee_t};
 use crate::store::aotc_limits_t;
 use crate::types::{self, ExternKind, wasm_limits_t};
 use crate::value::{aotc_val_t, wasm_val_t};
@@ -48,6 +49,8 @@ fn assertions() -> String {
         aotc_limits_t { memory_bytes, table_elements, instances, tables, memories, trap_on_grow_failure }
         aotc_pooling_t { instances, memories, tables, table_elements, memory_bytes, warm_slots }
         wasm_byte_vec_t { size, data }
+        aotc_called_t { bits, error }
+        aotc_callee_t {}
     }
     for name in
         ["byte", "val", "valtype", "functype", "externtype", "importtype", "frame", "extern"]

@@ -1,5 +1,5 @@
-//! The C API of the loader: the standard `wasm.h`, and `aotc.h` with what that lacks. `include/*.h` documents the functions; here are
-//! their definitions, in a file for each thing.
+//! The C API of the loader: the standard `wasm.h`, and `aotc.h` with what that lacks. `include/*.h` documents the
+//! functions; here are their definitions, in a file for each thing.
 //!
 //! ```text
 //!   wasm_func_t, wasm_memory_t, wasm_extern_t, ...   one struct: an Object of a kind, with a handle of its store
@@ -13,13 +13,13 @@
 //!
 //! This crate is an interface for C, so every file has exported names and raw pointers. What it assumes:
 //!
-//! 1. Pointers that C gives are what the headers say: from the function that makes such an object, not deleted yet, and not null unless
-//!    the header allows it. That is why functions can take references.
+//! 1. Pointers that C gives are what the headers say: from the function that makes such an object, not deleted yet,
+//!    and not null unless the header allows it. That is why functions can take references.
 //! 2. What is borrowed from an object is not used after its owner was deleted.
 //! 3. A store is used by one thread at a time.
 //!
-//! What it guarantees: no panic reaches C. Functions that run something of the loader's catch it ([`error::shield`]), in others
-//! a panic ends the process.
+//! What it guarantees: no panic reaches C. Functions that run something of the loader's catch it
+//! ([`error::shield`]), in others a panic ends the process.
 #![allow(non_camel_case_types, reason = "types have the names that they have in C")]
 
 mod engine;

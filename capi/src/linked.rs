@@ -2,8 +2,8 @@
 //!
 //! # Safety
 //!
-//! A callee has the address of its store: the header's rule is that the store has not been deleted, and the crate's that one thread
-//! uses it.
+//! A callee has the address of its store: the header's rule is that the store has not been deleted, and the
+//! crate's that one thread uses it.
 
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
@@ -29,8 +29,8 @@ pub(crate) struct aotc_callee_t(DirectFunc);
 /// What such a call gives.
 #[repr(C)]
 pub(crate) struct aotc_called_t {
-    bits: u64,
-    error: Failure,
+    pub(crate) bits: u64,
+    pub(crate) error: Failure,
 }
 
 macro_rules! of_u64 {
@@ -43,8 +43,8 @@ macro_rules! calls {
     ($($function:ident($($name:ident)*);)*) => {$(
         #[unsafe(no_mangle)]
         extern "C" fn $function(callee: &aotc_callee_t $(, $name: of_u64!($name))*) -> aotc_called_t {
-            // SAFETY: the file's contract; the header passes as many arguments as the type has parameters, which was looked
-            // at when the callee was made.
+            // SAFETY: the file's contract; the header passes as many arguments as the type has parameters, which
+            // was looked at when the callee was made.
             match caught(|| unsafe { callee.0.call([$($name),*]) }) {
                 Ok(bits) => aotc_called_t { bits, error: None },
                 Err(error) => failed(error),

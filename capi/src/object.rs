@@ -1,6 +1,7 @@
 //! Objects: what `wasm_ref_t`, `wasm_func_t`, `wasm_extern_t` and so on point to.
 //!
-//! They are one struct, so that the conversions of the API only change the pointer's type, as long as the kind is right:
+//! They are one struct, so that the conversions of the API only change the pointer's type, as long as the kind is
+//! right:
 //!
 //! ```text
 //!   wasm_ref_t { store, kind }      kind: Func Global Table Memory Instance    of the store, which keeps them
@@ -8,8 +9,8 @@
 //!      = wasm_extern_t ...
 //! ```
 //!
-//! A host info belongs to the object and not to the pointer. That of counted objects is beside them, that of a store's objects in the
-//! store's data.
+//! A host info belongs to the object and not to the pointer. That of counted objects is beside them, that of a
+//! store's objects in the store's data.
 
 use std::collections::HashMap;
 use std::ffi::c_void;

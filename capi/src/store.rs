@@ -1,8 +1,8 @@
 //! Stores: `wasm_store_t`, and how the functions of C get at one.
 //!
-//! Objects of C have a handle of their store, so that the functions need no argument for it. A host function is called while its store
-//! is in use, and calls functions with the same handle; what it may use then is what the loader gave it. So a cell knows what
-//! to borrow from now:
+//! Objects of C have a handle of their store, so that the functions need no argument for it. A host function is
+//! called while its store is in use, and calls functions with the same handle; what it may use then is what the
+//! loader gave it. So a cell knows what to borrow from now:
 //!
 //! ```text
 //!   Current::Root ──────> Store<Data>
@@ -13,9 +13,10 @@
 //!
 //! # Safety
 //!
-//! [`StoreCell::with`] borrows what [`StoreCell::current`] says. While something is borrowed, nobody borrows the same again, since C code
-//! runs only below [`StoreCell::enter`], which makes another thing current that is borrowed from the former. Finalizers do not use
-//! the store: the header's rule. One thread at a time uses a store: the crate's contract.
+//! [`StoreCell::with`] borrows what [`StoreCell::current`] says. While something is borrowed, nobody borrows the
+//! same again, since C code runs only below [`StoreCell::enter`], which makes another thing current that is
+//! borrowed from the former. Finalizers do not use the store: the header's rule. One thread at a time uses a
+//! store: the crate's contract.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;

@@ -1,7 +1,7 @@
 //! Values: `wasm_val_t`, and `aotc_val_t`, which can also be a 128-bit vector.
 //!
-//! References are owned pointers to objects. An `externref` is any object: the loader holds its [`Kind`], and where it comes out it gets the
-//! store's handle again, so that stores do not keep themselves alive.
+//! References are owned pointers to objects. An `externref` is any object: the loader holds its [`Kind`], and
+//! where it comes out it gets the store's handle again, so that stores do not keep themselves alive.
 
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr;

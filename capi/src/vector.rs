@@ -4,9 +4,9 @@
 //!   Vector<T>  { size, data } ── malloc ──> T T T ...      data is null if there are no elements
 //! ```
 //!
-//! Elements are values (`u8`, `wasm_val_t`) or owned pointers (`Option<Box<T>>`, null for `None`). All of them are valid when their bytes
-//! are zero, which is what an uninitialized vector has. The memory is `malloc`'s, which needs no size to free it, so C may change
-//! the size and even free the array itself.
+//! Elements are values (`u8`, `wasm_val_t`) or owned pointers (`Option<Box<T>>`, null for `None`). All of them are
+//! valid when their bytes are zero, which is what an uninitialized vector has. The memory is `malloc`'s, which
+//! needs no size to free it, so C may change the size and even free the array itself.
 
 use std::alloc::{Layout, handle_alloc_error};
 use std::mem::{ManuallyDrop, MaybeUninit};

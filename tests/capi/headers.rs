@@ -1,7 +1,8 @@
-//! The headers of the C API, compared with the library: what one has, the other has, with the same numbers and kinds of parameters.
+//! The headers of the C API, compared with the library: what one has, the other has, with the same numbers and
+//! kinds of parameters.
 //!
-//! The compiler says what the headers declare (`-aux-info`), macros expanded. What Rust defines is read from the sources; most
-//! functions stand in macros of a simple form, rows of names, which are expanded here.
+//! The compiler says what the headers declare (`-aux-info`), macros expanded. What Rust defines is read from the
+//! sources; most functions stand in macros of a simple form, rows of names, which are expanded here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -135,7 +136,8 @@ fn class_of_c(ty: &str, typedefs: &BTreeMap<String, String>) -> String {
         "void" => "void",
         other => match typedefs.get(other) {
             Some(ty) => return class_of_c(ty, typedefs),
-            None => return format!("unknown type {other}"),
+            // A struct.
+            None => other,
         },
     }
     .to_owned()
@@ -178,6 +180,8 @@ fn defined() -> Result<Signatures> {
 
 /// How a type of Rust is passed.
 fn class_of_rust(ty: &str) -> String {
+    // Types that macros make are called after them.
+    let ty = ty.strip_prefix("of_").and_then(|ty| ty.split('!').next()).unwrap_or(ty);
     let pointers = ["&", "*", "Box<", "Option<", "Failure", "Trapped"];
     let is_pointer = pointers.iter().any(|start| ty.starts_with(start)) || ty.ends_with("Callback");
     if is_pointer { "pointer".to_owned() } else { ty.to_owned() }
@@ -241,21 +245,54 @@ fn expand(text: &str) -> Result<String> {
         let rows = text.split(&format!("\n{name}! {{")).nth(1).context("the use of a macro")?;
         let rows = &rows[..matching(rows).context("the end of rows")?];
         for row in rows.split(';').filter(|row| !row.trim().is_empty()) {
-            let mut body = body.to_owned();
-            let mut bindings = bind(pattern, row).with_context(|| format!("{name}: {row}"))?;
-            // Longer names first: they may begin with shorter ones.
-            bindings.sort_by_key(|(variable, _)| std::cmp::Reverse(variable.len()));
-            for (variable, value) in bindings {
-                body = body.replace(&variable, &value);
-            }
-            expanded.push_str(&body);
+            let bindings = bind(pattern, row).with_context(|| format!("{name}: {row}"))?;
+            let body = repeat(body, &bindings).with_context(|| format!("{name}: {row}"))?;
+            expanded.push_str(&replace(&body, &bindings));
         }
     }
     Ok(expanded)
 }
 
+/// A variable, and what it stands for: several things if it stands in a repetition.
+type Binding = (String, Vec<String>);
+
+/// The text with what variables stand for once.
+fn replace(text: &str, bindings: &[Binding]) -> String {
+    let mut bindings: Vec<&Binding> = bindings.iter().collect();
+    // Longer names first: they may begin with shorter ones.
+    bindings.sort_by_key(|(variable, _)| std::cmp::Reverse(variable.len()));
+    let mut text = text.to_owned();
+    for (variable, values) in bindings {
+        if let [value] = &values[..] {
+            text = text.replace(variable, value);
+        }
+    }
+    text
+}
+
+/// The text with each `$(...)*` in it as often as its variable stands for something.
+fn repeat(text: &str, bindings: &[Binding]) -> Result<String> {
+    let mut repeated = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("$(") {
+        let end = matching(after).context("the end of a repetition")?;
+        let inner = &after[..end];
+        let after = &after[end + 1..];
+        let sign = after.find(['*', '+']).context("a repetition")?;
+        let (separator, after) = (&after[..sign], &after[sign + 1..]);
+        repeated.push_str(before);
+        let of = bindings.iter().find(|(variable, _)| inner.contains(variable));
+        let (variable, values) = of.context("a variable in a repetition")?;
+        let parts = values.iter().map(|value| inner.replace(variable, value));
+        repeated.push_str(&parts.collect::<Vec<_>>().join(separator));
+        rest = after;
+    }
+    repeated.push_str(rest);
+    Ok(repeated)
+}
+
 /// What the variables of a pattern stand for in a row.
-fn bind(pattern: &str, row: &str) -> Result<Vec<(String, String)>> {
+fn bind(pattern: &str, row: &str) -> Result<Vec<Binding>> {
     let (pattern, row) = (tokens(pattern), tokens(row));
     let (mut pattern, mut row) = (pattern.iter().peekable(), row.iter().peekable());
     let mut bindings = Vec::new();
@@ -263,6 +300,13 @@ fn bind(pattern: &str, row: &str) -> Result<Vec<(String, String)>> {
         if !token.starts_with('$') {
             let found = row.next().context("a row that goes on")?;
             ensure!(token == found || token.starts_with('('), "expected {token}, found {found}");
+            // A repetition of one variable.
+            let variable = token.strip_prefix("($(").and_then(|token| token.split(':').next());
+            if let Some(variable) = variable {
+                let values = found.trim_matches(['(', ')']).split([' ', '|']);
+                let values = values.filter(|value| !value.is_empty()).map(str::to_owned);
+                bindings.push((variable.to_owned(), values.collect()));
+            }
             continue;
         }
         ensure!(pattern.next().is_some_and(|colon| colon == ":"), "no type of {token}");
@@ -272,13 +316,13 @@ fn bind(pattern: &str, row: &str) -> Result<Vec<(String, String)>> {
                 value.push_str(more);
             }
         }
-        bindings.push((token.clone(), value));
+        bindings.push((token.clone(), vec![value]));
     }
     ensure!(row.next().is_none(), "a row that is too long");
     Ok(bindings)
 }
 
-/// Words, signs, and what stands in parentheses.
+/// Words, signs, and what stands in parentheses or quotes.
 fn tokens(text: &str) -> Vec<String> {
     let mut tokens: Vec<String> = Vec::new();
     let mut rest = text.trim_start();
@@ -287,6 +331,7 @@ fn tokens(text: &str) -> Vec<String> {
         let end = match first {
             '(' => matching(&rest[1..]).map_or(rest.len(), |end| end + 2),
             '$' => 1 + rest[1..].find(|c| !is_word(c)).unwrap_or(rest.len() - 1),
+            '"' => rest[1..].find('"').map_or(rest.len(), |end| end + 2),
             c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
             c => c.len_utf8(),
         };
