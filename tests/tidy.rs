@@ -42,6 +42,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/func/direct_func.rs",
     "loader/src/func/host.rs",
     "loader/src/func/raw.rs",
+    "loader/src/image.rs",
     "loader/src/instance/heap_slot.rs",
     "loader/src/instance/pool.rs",
     "loader/src/instance/slot.rs",

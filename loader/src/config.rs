@@ -7,6 +7,8 @@ use aotc_abi::target::Interruption;
 #[cfg(feature = "std")]
 use crate::allocation::InstanceAllocationStrategy;
 use crate::creator::{Creator, MemoryCreator};
+#[cfg(feature = "std")]
+use crate::image::{ImageCreator, Images};
 #[cfg(feature = "async")]
 use crate::sys::{StackCreator, StackSettings};
 
@@ -19,6 +21,8 @@ use crate::sys::{StackCreator, StackSettings};
 pub struct Config {
     pub(crate) coredump_on_trap: bool,
     pub(crate) memories: Creator,
+    #[cfg(feature = "std")]
+    pub(crate) images: Images,
     #[cfg(feature = "async")]
     pub(crate) stacks: StackSettings,
     /// What modules' code must let itself be interrupted by.
@@ -49,6 +53,59 @@ impl Config {
     /// ([`crate::Memory::new`]), and of other modules those but the first, which lies beside the instance's records.
     pub fn with_host_memory(&mut self, creator: Arc<dyn MemoryCreator>) -> &mut Self {
         self.memories = Creator(Some(creator));
+        self
+    }
+
+    /// Lets `creator` make the images from which instances get their first contents: records and initialised memory, on
+    /// demand and in pools. At first they are mapped from the artifact's file, or from a file in memory if it has none.
+    ///
+    /// Files in huge pages, in memory of another processor's node, or shared with other processes:
+    ///
+    /// ```
+    /// use std::fs::File;
+    /// use std::os::fd::AsFd;
+    /// use std::sync::Arc;
+    ///
+    /// use aotc_loader::{Config, Engine, ImageCreator, InstanceImage};
+    /// use rustix::mm::{MapFlags, ProtFlags, mmap};
+    ///
+    /// struct Files;
+    /// struct Image(File);
+    ///
+    /// // SAFETY: each image is a file that nobody else knows and nobody changes, mapped as a private copy.
+    /// unsafe impl ImageCreator for Files {
+    ///     fn new_image(&self, contents: &[u8]) -> anyhow::Result<Option<Box<dyn InstanceImage>>> {
+    ///         let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    ///         let mut file = File::from(rustix::fs::memfd_create("images", flags)?);
+    ///         std::io::Write::write_all(&mut file, contents)?;
+    ///         Ok(Some(Box::new(Image(file))))
+    ///     }
+    /// }
+    ///
+    /// // SAFETY: as above.
+    /// unsafe impl InstanceImage for Image {
+    ///     unsafe fn map_at(&self, address: *mut u8, offset: usize, length: usize) -> anyhow::Result<()> {
+    ///         let protection = ProtFlags::READ | ProtFlags::WRITE;
+    ///         let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+    ///         // SAFETY: the addresses are the caller's.
+    ///         unsafe { mmap(address.cast(), length, protection, flags, self.0.as_fd(), offset as u64)? };
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # fn main() -> anyhow::Result<()> {
+    /// let engine = Engine::new(Config::new().with_host_image(Arc::new(Files)))?;
+    /// # let image = aotc::compile(b"(module (memory (export \"m\") 1) (data (i32.const 9) \"x\"))", aotc::Emit::Image, &aotc::Options::default())?;
+    /// # let module = aotc_loader::Module::from_bytes(&engine, &image)?;
+    /// # let mut store = aotc_loader::Store::new(&engine, ());
+    /// # let instance = aotc_loader::Instance::new(&mut store, &module, &[])?;
+    /// # assert_eq!(instance.get_memory(&mut store, "m").unwrap().data(&store)[9], b'x');
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "std")]
+    pub fn with_host_image(&mut self, creator: Arc<dyn ImageCreator>) -> &mut Self {
+        self.images = Images(Some(creator));
         self
     }
 

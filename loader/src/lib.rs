@@ -57,7 +57,7 @@
 //! # Unsafe code
 //!
 //! Files that contain unsafe code begin with a section on what they assume and what they guarantee:
-//! `vmctx.rs`, `call.rs`, `creator.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `func/raw.rs`, `memory.rs`,
+//! `vmctx.rs`, `call.rs`, `creator.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `func/raw.rs`, `image.rs`, `memory.rs`,
 //! `instance/slot.rs`, `instance/pool.rs`, `module/mod.rs`, `module/artifact.rs`, `module/registry.rs`, `store/hooks.rs`, `store/opaque.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
 #![no_std]
 #![deny(unsafe_code)]
@@ -96,6 +96,8 @@ mod extern_;
 mod fiber;
 mod func;
 mod global;
+#[cfg(feature = "std")]
+mod image;
 mod instance;
 mod limits;
 mod linker;
@@ -133,6 +135,8 @@ pub use func::{
     Caller, DirectFunc, Func, IntoFunc, TypedFunc, ValRaw, WasmParams, WasmResults, WasmRet,
 };
 pub use global::Global;
+#[cfg(feature = "std")]
+pub use image::{ImageCreator, InstanceImage};
 pub use instance::{Instance, InstancePre};
 #[cfg(feature = "async")]
 pub use limits::ResourceLimiterAsync;

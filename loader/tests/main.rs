@@ -11,6 +11,7 @@ mod faults;
 mod fibers;
 mod func;
 mod hooks;
+mod image;
 mod instance;
 mod interruption;
 mod lines;

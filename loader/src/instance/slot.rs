@@ -25,6 +25,7 @@ use anyhow::{Error, Result};
 
 use super::Written;
 use crate::error::LoadError;
+use crate::image::Source;
 use crate::memory::RESERVE_ADDRESSES;
 use crate::module::Module;
 use crate::sys::{Access, RUNS_MAX, Reservation, Run, dirty_runs};
@@ -106,18 +107,18 @@ impl Slot {
 
     fn map_image(&self, module: &Module) -> Result<()> {
         let (plan, region) = (&module.plan().slot, &self.region);
-        let (file, offset) = module.image_file()?;
+        let source = module.image_source()?;
         if plan.memory_start == 0 {
-            // One part follows the other, in the slot as in the file.
+            // One part follows the other, in the slot as in the image.
             let image_bytes = plan.vmctx_bytes + plan.memory_image_bytes;
-            region.map_private(0, image_bytes, file, offset)?;
+            source.map(region, 0, image_bytes, 0)?;
             let zeros = plan.memory_bytes - plan.memory_image_bytes;
             region.protect(image_bytes, zeros, Access::ReadWrite)
         } else {
-            region.map_private(0, plan.vmctx_bytes, file, offset)?;
+            source.map(region, 0, plan.vmctx_bytes, 0)?;
             region.protect(plan.vmctx_bytes, plan.memory_bytes, Access::ReadWrite)?;
-            let (start, offset) = (plan.vmctx_bytes + plan.memory_start, offset + plan.vmctx_bytes);
-            region.map_private(start, plan.memory_image_bytes, file, offset)
+            let start = plan.vmctx_bytes + plan.memory_start;
+            source.map(region, start, plan.memory_image_bytes, plan.vmctx_bytes)
         }
     }
 
@@ -158,17 +159,18 @@ impl Slot {
         } else {
             0
         };
-        self.restore(&image, copied_bytes, plan.vmctx_bytes + plan.memory_bytes, module.keep())
+        let end = plan.vmctx_bytes + plan.memory_bytes;
+        self.restore(module, &image, copied_bytes, end)
     }
 
     /// Makes the bytes from offset `start` to `end` those of the image, and zeros outside it.
-    fn restore(&self, image: &Image<'_>, start: u64, end: u64, keep: Keep) -> Result<()> {
+    fn restore(&self, module: &Module, image: &Image<'_>, start: u64, end: u64) -> Result<()> {
         if start == end {
             return Ok(());
         }
         let base = self.region.base();
         let mut runs = [Run::default(); RUNS_MAX];
-        let dirty = match keep {
+        let dirty = match module.keep() {
             Keep::Pages(pages_max) => dirty_runs(base + start, base + end, pages_max, &mut runs),
             Keep::Nothing => None,
         };
@@ -178,7 +180,28 @@ impl Slot {
                     self.copy(image, run.start - base, run.end - base);
                 }
             }
-            None => self.region.forget(start, end - start)?,
+            None => {
+                self.region.forget(start, end - start)?;
+                self.map_again(module, image, start)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Maps the parts of an embedder's image that lie behind offset `start` anew, since only files show their contents
+    /// again when they are forgotten.
+    fn map_again(&self, module: &Module, image: &Image<'_>, start: u64) -> Result<()> {
+        let source = module.image_source()?;
+        if matches!(source, Source::File(..)) {
+            return Ok(());
+        }
+        let mut from = 0;
+        for &(part_start, part) in image {
+            let bytes = part.len() as u64;
+            if part_start >= start && bytes > 0 {
+                source.map(&self.region, part_start, bytes, from)?;
+            }
+            from += bytes;
         }
         Ok(())
     }

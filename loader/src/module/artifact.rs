@@ -115,9 +115,9 @@ impl Module {
     /// modules that are linked or opened as libraries need one besides the artifact.
     ///
     /// # Errors
-    /// [`LoadError::Os`] if the system refuses a file in memory.
+    /// [`LoadError::Os`] if the system refuses a file in memory. With [`crate::Config::with_host_image`], the creator's.
     pub fn initialize_copy_on_write_image(&self) -> Result<()> {
-        self.image_file().map(|_| ())
+        self.image_source().map(|_| ())
     }
 
     /// The addresses of the module data: the artifact without its code if that lies elsewhere, and with it if it was

@@ -17,6 +17,7 @@ use aotc_abi::meta::{CodeOrder, ModuleData};
 use super::{Found, Module, Source, image};
 use crate::engine::Engine;
 use crate::error::LoadError;
+use crate::image::Source as InstanceSource;
 use crate::prelude::*;
 use crate::sys::{self, FileMapping};
 
@@ -74,8 +75,31 @@ impl Module {
         Self::check_copy(engine, Found { source, bytes: data, text, order, image }, copy)
     }
 
+    /// What to map an instance's image from.
+    ///
+    /// # Errors
+    /// If the system refuses a file in memory; the embedder's.
+    pub(crate) fn image_source(&self) -> Result<InstanceSource<'_>> {
+        if let Some(creator) = &self.inner.engine.config().images.0 {
+            let created = match self.inner.created_image.get() {
+                Some(created) => created,
+                None => {
+                    let created = creator
+                        .new_image(self.inner.data.image())
+                        .context("the embedder cannot make the image of a module")?;
+                    self.inner.created_image.get_or_init(|| created)
+                }
+            };
+            if let Some(created) = created {
+                return Ok(InstanceSource::Created(&**created));
+            }
+        }
+        let (file, offset) = self.image_file()?;
+        Ok(InstanceSource::File(file, offset))
+    }
+
     /// The file to map an instance's image from, and the image's offset in it.
-    pub(crate) fn image_file(&self) -> Result<(BorrowedFd<'_>, u64)> {
+    fn image_file(&self) -> Result<(BorrowedFd<'_>, u64)> {
         let image = match self.inner.image.get() {
             Some(image) => image,
             None => {

@@ -31,6 +31,7 @@ pub(crate) mod registry;
 use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
@@ -50,6 +51,8 @@ use file::Image;
 
 use crate::engine::Engine;
 use crate::error::LoadError;
+#[cfg(feature = "std")]
+use crate::image::InstanceImage;
 #[cfg(feature = "std")]
 use crate::instance::{Keep, Pool};
 use crate::instance::{Recycled, Slot, Written};
@@ -109,9 +112,16 @@ pub(crate) struct ModuleInner {
     image: OnceLock<Image>,
     /// Slots of dropped instances, reset.
     recycled: Recycled,
+    /// The image that the embedder made, or left to the engine; dropped behind the slots that map it.
+    #[cfg(feature = "std")]
+    created_image: OnceLock<Option<Box<dyn InstanceImage>>>,
     #[allow(dead_code, reason = "released when dropped")]
     source: Source,
 }
+
+// What the embedder supplies is shared between threads, so it is used to meeting itself half done.
+impl UnwindSafe for ModuleInner {}
+impl RefUnwindSafe for ModuleInner {}
 
 /// What keeps the module's bytes and code.
 #[allow(dead_code, reason = "released when dropped")]
@@ -214,6 +224,8 @@ impl Module {
             types,
             image: image.map_or_else(OnceLock::new, OnceLock::from),
             recycled: Recycled::default(),
+            #[cfg(feature = "std")]
+            created_image: OnceLock::new(),
             source,
         });
         #[cfg(feature = "std")]

@@ -56,6 +56,15 @@ impl Reservation {
         self.base
     }
 
+    /// The address at `offset`.
+    ///
+    /// # Panics
+    /// Unless `bytes` from there lie inside.
+    pub(crate) fn inside(&self, offset: u64, bytes: u64) -> u64 {
+        self.assert_inside(offset, bytes);
+        self.base + offset
+    }
+
     /// Sets what may be done with `bytes` from `offset`.
     pub(crate) fn protect(&self, offset: u64, bytes: u64, access: Access) -> Result<()> {
         self.assert_inside(offset, bytes);
