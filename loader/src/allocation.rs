@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::engine::Engine;
+use crate::sys::keys;
 
 /// Where an engine's instances get their memory.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +60,8 @@ pub struct PoolingAllocationConfig {
     pub(crate) total_core_instances: u32,
     pub(crate) total_memories: u32,
     pub(crate) total_tables: u32,
+    #[cfg(feature = "async")]
+    pub(crate) total_stacks: u32,
     pub(crate) max_memories_per_module: u32,
     pub(crate) max_tables_per_module: u32,
     pub(crate) max_core_instance_bytes: usize,
@@ -67,7 +70,11 @@ pub struct PoolingAllocationConfig {
     pub(crate) max_unused_warm_slots: u32,
     pub(crate) memory_keep_resident_bytes: usize,
     pub(crate) table_keep_resident_bytes: usize,
+    #[cfg(feature = "async")]
+    pub(crate) async_stack_keep_resident_bytes: usize,
     pub(crate) pagemap_scan: Enabled,
+    pub(crate) memory_protection_keys: Enabled,
+    pub(crate) max_memory_protection_keys: usize,
 }
 
 impl Default for PoolingAllocationConfig {
@@ -76,6 +83,8 @@ impl Default for PoolingAllocationConfig {
             total_core_instances: 1000,
             total_memories: 1000,
             total_tables: 1000,
+            #[cfg(feature = "async")]
+            total_stacks: 1000,
             max_memories_per_module: 1,
             max_tables_per_module: 1,
             max_core_instance_bytes: 1 << 20,
@@ -84,7 +93,11 @@ impl Default for PoolingAllocationConfig {
             max_unused_warm_slots: 100,
             memory_keep_resident_bytes: 1 << 20,
             table_keep_resident_bytes: 0,
+            #[cfg(feature = "async")]
+            async_stack_keep_resident_bytes: 0,
             pagemap_scan: Enabled::Auto,
+            memory_protection_keys: Enabled::No,
+            max_memory_protection_keys: 16,
         }
     }
 }
@@ -177,6 +190,37 @@ impl PoolingAllocationConfig {
         self
     }
 
+    /// Whether places lie closer together, with protection keys (x86-64, Linux) in place of most of the guard between them:
+    /// [`Enabled::No`]. With [`Enabled::Yes`], [`Engine::new`] fails where there are none.
+    ///
+    /// What a memory may not reach is then in use for other instances, whose pages its code cannot touch: neighbours have
+    /// different keys. So it needs a [`PoolingAllocationConfig::max_memory_size`] of less than 4 GiB. With 15 keys
+    /// and 256 MiB, a place takes 410 MiB of addresses and not 6 GiB.
+    ///
+    /// - Each store has one of the keys, in turn. A store finds no place when all of its key are taken, though others may be
+    ///   free.
+    /// - Calls between the host and WebAssembly take some 50 ns longer, and do not take the shortest ways.
+    /// - The host may touch all memories. Threads that are older than the engine are let in when they touch one for the
+    ///   first time; but where such a thread gives bytes of a memory that another thread lent it to a system call before, that
+    ///   fails with `EFAULT`.
+    /// - It excludes [`crate::Config::with_host_image`].
+    pub fn memory_protection_keys(&mut self, enable: Enabled) -> &mut Self {
+        self.memory_protection_keys = enable;
+        self
+    }
+
+    /// Most protection keys that are used: 16. A process has 15 besides that of all memory. The first engine that uses
+    /// keys takes them for the process, so later ones have no more.
+    pub fn max_memory_protection_keys(&mut self, count: usize) -> &mut Self {
+        self.max_memory_protection_keys = count;
+        self
+    }
+
+    /// Whether the processor and the kernel have protection keys.
+    pub fn are_memory_protection_keys_available() -> bool {
+        keys::are_available()
+    }
+
     /// [`PoolingAllocationConfig::total_core_instances`].
     pub fn get_total_core_instances(&self) -> u32 {
         self.total_core_instances
@@ -232,9 +276,47 @@ impl PoolingAllocationConfig {
         self.table_keep_resident_bytes
     }
 
+    /// [`PoolingAllocationConfig::memory_protection_keys`].
+    pub fn get_memory_protection_keys(&self) -> Enabled {
+        self.memory_protection_keys
+    }
+
+    /// [`PoolingAllocationConfig::max_memory_protection_keys`].
+    pub fn get_max_memory_protection_keys(&self) -> usize {
+        self.max_memory_protection_keys
+    }
+
     /// [`PoolingAllocationConfig::pagemap_scan`].
     pub fn get_pagemap_scan(&self) -> Enabled {
         self.pagemap_scan
+    }
+}
+
+/// The stacks of asynchronous calls.
+#[cfg(feature = "async")]
+impl PoolingAllocationConfig {
+    /// Most asynchronous calls at a time, each of which has a stack: 1000. One more fails with
+    /// [`PoolConcurrencyLimitError`].
+    pub fn total_stacks(&mut self, count: u32) -> &mut Self {
+        self.total_stacks = count;
+        self
+    }
+
+    /// With [`crate::Config::async_stack_zeroing`], how much of a stack stays with it, in bytes: 0. That much of its top is
+    /// zeroed by writing to it, and the rest by giving it back to the system.
+    pub fn async_stack_keep_resident(&mut self, bytes: usize) -> &mut Self {
+        self.async_stack_keep_resident_bytes = bytes;
+        self
+    }
+
+    /// [`PoolingAllocationConfig::total_stacks`].
+    pub fn get_total_stacks(&self) -> u32 {
+        self.total_stacks
+    }
+
+    /// [`PoolingAllocationConfig::async_stack_keep_resident`].
+    pub fn get_async_stack_keep_resident(&self) -> usize {
+        self.async_stack_keep_resident_bytes
     }
 }
 
@@ -284,6 +366,24 @@ impl PoolingAllocatorMetrics {
     /// Tables that those instances define, of those that count.
     pub fn tables(&self) -> usize {
         self.usage().tables
+    }
+
+    /// Stacks of asynchronous calls that are in use.
+    #[cfg(feature = "async")]
+    pub fn stacks(&self) -> usize {
+        self.engine.stacks().used() as usize
+    }
+
+    /// Stacks that are kept for asynchronous calls to come.
+    #[cfg(feature = "async")]
+    pub fn unused_warm_stacks(&self) -> u32 {
+        self.engine.stacks().unused()
+    }
+
+    /// How much memory of their own unused places keep, in bytes: memories, and the records and tables beside them. It looks at
+    /// all of them, so it takes its time. `None` where the kernel does not tell (Linux 6.7).
+    pub fn unused_memory_bytes_resident(&self) -> Option<usize> {
+        self.engine.pool()?.unused_bytes().map(|bytes| bytes as usize)
     }
 
     /// Places that are not used and hold a module's image.

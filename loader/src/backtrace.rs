@@ -78,18 +78,27 @@ impl WasmBacktrace {
         self.frames_left_out
     }
 
-    /// The backtrace of the code that is calling the host now.
+    /// The backtrace of the code that is calling the host now: empty if the engine makes none
+    /// ([`crate::Config::wasm_backtrace_max_frames`]).
     pub fn capture(store: impl crate::AsContext) -> Self {
-        capture(&store.as_context().0.opaque)
-            .unwrap_or(Self { frames: Vec::new(), frames_left_out: 0 })
+        capture(&store.as_context().0.opaque).unwrap_or(Self::EMPTY)
     }
+
+    /// As [`WasmBacktrace::capture`], with as many frames as are known, whatever the engine's settings.
+    pub fn force_capture(store: impl crate::AsContext) -> Self {
+        capture_up_to(&store.as_context().0.opaque, usize::MAX).unwrap_or(Self::EMPTY)
+    }
+
+    const EMPTY: Self = Self { frames: Vec::new(), frames_left_out: 0 };
 
     fn new(
         store: &StoreOpaque,
-        pcs: &[u64],
-        frames_left_out: usize,
+        frames_max: usize,
+        (pcs, left_out): (&[u64], usize),
         innermost: Innermost,
     ) -> Option<Self> {
+        let (pcs, older) = pcs.split_at(pcs.len().min(frames_max));
+        let frames_left_out = left_out + older.len();
         let frames: Vec<FrameInfo> = pcs
             .iter()
             .enumerate()
@@ -178,15 +187,27 @@ impl fmt::Display for FrameSymbol {
     }
 }
 
-/// The frames below the innermost exit from wasm; `None` if there are none.
+/// The frames below the innermost exit from wasm; `None` if there are none, or the engine makes no backtraces.
 pub(crate) fn capture(store: &StoreOpaque) -> Option<WasmBacktrace> {
-    let new = |pcs: &[u64], left_out| WasmBacktrace::new(store, pcs, left_out, Innermost::Call);
+    capture_up_to(store, store.engine.config().backtrace_frames.0)
+}
+
+fn capture_up_to(store: &StoreOpaque, frames_max: usize) -> Option<WasmBacktrace> {
+    if frames_max == 0 {
+        return None;
+    }
+    let new = |pcs: &[u64], left_out| {
+        WasmBacktrace::new(store, frames_max, (pcs, left_out), Innermost::Call)
+    };
     thread::with_frames_at_exit(store.vm.get(), new)
 }
 
 /// The frames that the signal handler recorded.
 pub(crate) fn from_signal(store: &StoreOpaque) -> Option<WasmBacktrace> {
-    thread::with_frames(|pcs, left_out| WasmBacktrace::new(store, pcs, left_out, Innermost::Fault))
+    let frames_max = store.engine.config().backtrace_frames.0;
+    thread::with_frames(|pcs, left_out| {
+        WasmBacktrace::new(store, frames_max, (pcs, left_out), Innermost::Fault)
+    })
 }
 
 fn frame(store: &StoreOpaque, pc: u64) -> Option<FrameInfo> {

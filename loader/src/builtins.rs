@@ -313,9 +313,12 @@ unsafe fn interruption(ctx: u64, run: impl FnOnce(*mut StoreOpaque) -> anyhow::R
     // the address is that of.
     let store =
         unsafe { (ctx.wrapping_add_signed(STORE.offset.into()) as *const *mut StoreOpaque).read() };
+    // SAFETY: as above. The host that is called may touch all memories.
+    unsafe { &*store }.open_keys();
     let outcome = unwind::catch(|| run(store));
     // SAFETY: as above; what ran is over.
     let store = unsafe { &mut *store };
+    store.restrict_keys();
     match outcome {
         Ok(Ok(())) => return 0,
         Ok(Err(error)) => store.record_error(error),
@@ -339,7 +342,11 @@ unsafe fn guard<R>(
             (ctx.wrapping_add_signed(STORE.offset.into()) as *const *mut StoreOpaque).read();
         (&mut *store, vmctx::instance_number(ctx) as u32)
     };
-    match unwind::catch(|| run(store, instance)) {
+    // A limiter or a memory's creator may touch all memories.
+    store.open_keys();
+    let outcome = unwind::catch(|| run(store, instance));
+    store.restrict_keys();
+    match outcome {
         Ok(Ok(result)) => return Some(result),
         Ok(Err(Failure::Error(error))) => store.record_error(error),
         Ok(Err(Failure::Trap(kind))) => {

@@ -1,6 +1,7 @@
 //! Settings of an engine.
 
 use alloc::sync::Arc;
+use core::num::NonZeroUsize;
 
 use aotc_abi::target::Interruption;
 
@@ -20,6 +21,7 @@ use crate::sys::{StackCreator, StackSettings};
 #[non_exhaustive]
 pub struct Config {
     pub(crate) coredump_on_trap: bool,
+    pub(crate) backtrace_frames: BacktraceFrames,
     pub(crate) memories: Creator,
     #[cfg(feature = "std")]
     pub(crate) images: Images,
@@ -116,6 +118,41 @@ impl Config {
     }
 }
 
+/// Backtraces.
+impl Config {
+    /// How many frames the backtraces of errors have: the youngest 64 unless it is set, which is as many as are ever recorded.
+    /// With `None`, errors come without a [`crate::WasmBacktrace`].
+    pub fn wasm_backtrace_max_frames(&mut self, limit: Option<NonZeroUsize>) -> &mut Self {
+        self.backtrace_frames = BacktraceFrames(limit.map_or(0, NonZeroUsize::get));
+        self
+    }
+
+    /// Whether errors come with a [`crate::WasmBacktrace`]: they do at first.
+    pub fn wasm_backtrace(&mut self, enable: bool) -> &mut Self {
+        match (enable, self.backtrace_frames.0) {
+            (true, 0) => self.backtrace_frames = BacktraceFrames::default(),
+            (true, _) => {}
+            (false, _) => self.backtrace_frames = BacktraceFrames(0),
+        }
+        self
+    }
+
+    /// [`Config::wasm_backtrace_max_frames`].
+    pub fn get_wasm_backtrace_max_frames(&self) -> Option<NonZeroUsize> {
+        NonZeroUsize::new(self.backtrace_frames.0)
+    }
+}
+
+/// Most frames of a backtrace; 0 for no backtraces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BacktraceFrames(pub(crate) usize);
+
+impl Default for BacktraceFrames {
+    fn default() -> Self {
+        Self(64)
+    }
+}
+
 /// Interruption.
 impl Config {
     /// Whether code consumes fuel: nearly every operator one unit. It stops when there is none left, which makes
@@ -139,6 +176,16 @@ impl Config {
         self.interruption.epochs = enable;
         self
     }
+
+    /// [`Config::consume_fuel`].
+    pub fn get_consume_fuel(&self) -> bool {
+        self.interruption.fuel
+    }
+
+    /// [`Config::epoch_interruption`].
+    pub fn get_epoch_interruption(&self) -> bool {
+        self.interruption.epochs
+    }
 }
 
 /// Asynchronous calls.
@@ -155,6 +202,16 @@ impl Config {
     pub fn async_stack_zeroing(&mut self, enable: bool) -> &mut Self {
         self.stacks.zeroing = enable;
         self
+    }
+
+    /// [`Config::async_stack_size`].
+    pub fn get_async_stack_size(&self) -> usize {
+        self.stacks.bytes
+    }
+
+    /// [`Config::async_stack_zeroing`].
+    pub fn get_async_stack_zeroing(&self) -> bool {
+        self.stacks.zeroing
     }
 
     /// Lets `creator` make the stacks of asynchronous calls. They are kept and used again, like the engine's own, unless

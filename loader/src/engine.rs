@@ -8,19 +8,23 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
+#[cfg(feature = "std")]
+use anyhow::bail;
 #[cfg(feature = "async")]
 use anyhow::ensure;
+use aotc_abi::meta::{FORMAT_VERSION, LAYOUT_HASH};
 
 #[cfg(feature = "std")]
-use crate::allocation::{InstanceAllocationStrategy, PoolingAllocatorMetrics};
+use crate::allocation::{Enabled, InstanceAllocationStrategy, PoolingAllocatorMetrics};
 use crate::config::Config;
 use crate::error::LoadError;
 #[cfg(feature = "std")]
 use crate::instance::Pool;
 #[cfg(feature = "async")]
 use crate::prelude::Box;
+use crate::sys::keys::Key;
 #[cfg(feature = "async")]
-use crate::sys::{FiberStack, STACK_BYTES_MIN, StackPool};
+use crate::sys::{FiberStack, STACK_BYTES_MIN, StackPool, StackSettings};
 use crate::types::FuncType;
 
 /// What modules and stores that may meet have in common. Cloning gives another handle of the same engine.
@@ -39,6 +43,9 @@ struct EngineInner {
     /// The stacks of asynchronous calls that are not in use.
     #[cfg(feature = "async")]
     stacks: StackPool,
+    /// How those are made: the settings, and the pool's.
+    #[cfg(feature = "async")]
+    stack_settings: StackSettings,
     #[cfg(feature = "std")]
     pool: Option<Pool>,
 }
@@ -47,6 +54,8 @@ impl EngineInner {
     fn new(config: Config) -> Self {
         Self {
             epoch: AtomicU64::new(0),
+            #[cfg(feature = "async")]
+            stack_settings: StackSettings::new(&config),
             config,
             types: Types::default(),
             #[cfg(feature = "async")]
@@ -72,7 +81,13 @@ impl Engine {
         #[cfg(feature = "std")]
         let pool = match &config.allocation_strategy {
             InstanceAllocationStrategy::OnDemand => None,
-            InstanceAllocationStrategy::Pooling(pool) => Some(Pool::new(pool)?),
+            InstanceAllocationStrategy::Pooling(pool) => {
+                // What an embedder maps has no key for a moment.
+                if config.images.0.is_some() && pool.memory_protection_keys != Enabled::No {
+                    bail!("`with_host_image` and `memory_protection_keys` exclude each other");
+                }
+                Some(Pool::new(pool)?)
+            }
         };
         Ok(Self::with(EngineInner {
             #[cfg(feature = "std")]
@@ -88,13 +103,19 @@ impl Engine {
     /// A stack for an asynchronous call.
     #[cfg(feature = "async")]
     pub(crate) fn take_stack(&self) -> Result<Box<FiberStack>> {
-        self.inner.stacks.take(&self.inner.config.stacks)
+        self.inner.stacks.take(&self.inner.stack_settings)
     }
 
     /// Takes back a stack on which nothing runs any more.
     #[cfg(feature = "async")]
     pub(crate) fn give_back_stack(&self, stack: Box<FiberStack>) {
-        self.inner.stacks.give_back(stack, &self.inner.config.stacks);
+        self.inner.stacks.give_back(stack, &self.inner.stack_settings);
+    }
+
+    /// The stacks.
+    #[cfg(feature = "async")]
+    pub(crate) fn stacks(&self) -> &StackPool {
+        &self.inner.stacks
     }
 
     /// The settings.
@@ -130,10 +151,25 @@ impl Engine {
         self.inner.epoch.as_ptr() as u64
     }
 
+    /// What artifacts must agree on to be loaded by this version of the loader, whatever the engine's settings: for the names
+    /// of files in a cache of artifacts.
+    pub fn precompile_compatibility_hash(&self) -> impl core::hash::Hash + use<> {
+        (FORMAT_VERSION, LAYOUT_HASH)
+    }
+
     /// What the engine's pool holds; `None` if it has none.
     #[cfg(feature = "std")]
     pub fn pooling_allocator_metrics(&self) -> Option<PoolingAllocatorMetrics> {
         PoolingAllocatorMetrics::new(self)
+    }
+
+    /// A protection key for a new store, if instances have keys.
+    pub(crate) fn next_key(&self) -> Option<Key> {
+        #[cfg(feature = "std")]
+        if let Some(pool) = self.pool() {
+            return pool.next_key();
+        }
+        None
     }
 
     pub(crate) fn types(&self) -> &Types {

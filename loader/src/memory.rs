@@ -196,6 +196,12 @@ impl Memory {
         PAGE_BYTES
     }
 
+    /// Size of a page, as a power of two.
+    pub fn page_size_log2(&self, store: impl AsContext) -> u8 {
+        store.as_context().0.opaque.check(self.store);
+        MEMORY_PAGE_BITS as u8
+    }
+
     /// Adds `delta` pages, and gives the size before.
     ///
     /// # Errors
@@ -235,6 +241,8 @@ impl Memory {
 
     fn definition(&self, store: &StoreOpaque) -> VmMemoryDefinition {
         store.check(self.store);
+        // For system calls that are given its bytes: whatever else touches a memory lets its thread in.
+        store.open_keys();
         store.memory(self.index).definition.read()
     }
 }

@@ -75,7 +75,7 @@ impl core::error::Error for MemoryTextError {}
 /// memory.write_value(&mut store, 6, 0x0102_0304_u32)?;
 /// assert_eq!(memory.read_value::<u16>(&store, 8)?, 0x0102);
 /// memory.write_values(&mut store, 16, &[1.5_f64, 2.5])?;
-/// assert_eq!(memory.values::<_, f64>(&store, 16, 2)?.sum::<f64>(), 4.0);
+/// assert_eq!(memory.values::<f64>(&store, 16, 2)?.sum::<f64>(), 4.0);
 /// memory.write(&mut store, 100, "héllo".as_bytes())?;
 /// assert_eq!(memory.read_str(&store, 100, 6)?, "héllo");
 /// # Ok(())
@@ -112,14 +112,14 @@ impl Memory {
     ///
     /// # Errors
     /// If they lead outside.
-    pub fn values<'a, T: 'static, V: MemoryValue>(
+    pub fn values<'a, V: MemoryValue>(
         &self,
-        store: impl Into<StoreContext<'a, T>>,
+        store: &'a impl AsContext,
         offset: usize,
         count: usize,
     ) -> Result<impl ExactSizeIterator<Item = V> + 'a, MemoryAccessError> {
         let bytes = count.checked_mul(V::BYTES).ok_or(MemoryAccessError)?;
-        let data = inside(self.data(store), offset, bytes)?;
+        let data = inside(self.data(store.as_context()), offset, bytes)?;
         Ok(data.chunks_exact(V::BYTES).map(V::from_bytes))
     }
 

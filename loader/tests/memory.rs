@@ -27,10 +27,10 @@ fn lists_of_values() {
     let (mut store, memory) = memory();
     let list = [1u32, 70_000, u32::MAX];
     memory.write_values(&mut store, 65_536 - 12, &list).unwrap();
-    let values = memory.values::<_, u32>(&store, 65_536 - 12, 3).unwrap();
+    let values = memory.values::<u32>(&store, 65_536 - 12, 3).unwrap();
     assert_eq!(values.len(), 3);
     assert_eq!(values.collect::<Vec<_>>(), list);
-    assert_eq!(memory.values::<_, u64>(&store, 65_536, 0).unwrap().len(), 0);
+    assert_eq!(memory.values::<u64>(&store, 65_536, 0).unwrap().len(), 0);
     assert_eq!(memory.write_values::<u16>(&mut store, 65_536, &[]), Ok(()));
 }
 
@@ -45,7 +45,7 @@ fn what_leads_outside_is_an_error_and_writes_nothing() {
         assert!(memory.read_value::<u32>(&store, offset).is_err());
         assert!(memory.write_value(&mut store, offset, 1u32).is_err());
     }
-    assert!(memory.values::<_, u64>(&store, 0, usize::MAX / 4).is_err());
+    assert!(memory.values::<u64>(&store, 0, usize::MAX / 4).is_err());
     memory.grow(&mut store, 1).unwrap();
     assert_eq!(memory.read_value::<u32>(&store, 65_533), Ok(0));
 }

@@ -21,7 +21,7 @@ use crate::call;
 use crate::linker::Linker;
 use crate::store::{AsContext, AsContextMut};
 use crate::types::{FuncType, ValType};
-use crate::value::Val;
+use crate::value::{ExternRef, Val};
 
 /// A value of a type that is known from elsewhere: 16 bytes, little-endian. Integers and floats use the first 4 or
 /// 8, and the rest is zero in those made here and undefined in those that compiled code makes.
@@ -72,6 +72,16 @@ impl ValRaw {
         Self::u64(func as u64)
     }
 
+    /// A value from an `externref` that [`ExternRef::to_raw`] gave; 0 is null.
+    pub fn externref(value: u64) -> Self {
+        Self::u64(value)
+    }
+
+    /// The value as an `externref`, for [`ExternRef::from_raw`].
+    pub fn get_externref(&self) -> u64 {
+        self.get_u64()
+    }
+
     /// The value as a `funcref`, for [`Func::from_raw`].
     pub fn get_funcref(&self) -> *mut c_void {
         self.get_u64() as *mut c_void
@@ -105,6 +115,31 @@ impl Val {
     /// It holds a value of this type, and if that is a reference, one of `store`.
     pub unsafe fn from_raw(mut store: impl AsContextMut, raw: ValRaw, ty: ValType) -> Val {
         Val::from_slot(&raw.0, ty, &store.as_context_mut().0.opaque)
+    }
+}
+
+impl ExternRef {
+    /// The reference without its type, which keeps nothing alive: it is good until the store's next collection. Never 0.
+    ///
+    /// # Errors
+    /// None in this version.
+    ///
+    /// # Panics
+    /// If it belongs to another store, or its value was collected.
+    pub fn to_raw(&self, mut store: impl AsContextMut) -> Result<u64> {
+        let mut slot = VmValue::default();
+        Val::ExternRef(Some(*self)).to_slot(&mut store.as_context_mut().0.opaque, &mut slot);
+        Ok(ValRaw(slot).get_externref())
+    }
+
+    /// The reference in `raw`; `None` for 0. A number that [`ExternRef::to_raw`] of this store did not give makes a handle that
+    /// leads to another value or to none.
+    pub fn from_raw(mut store: impl AsContextMut, raw: u64) -> Option<ExternRef> {
+        let slot = ValRaw::externref(raw).0;
+        match Val::from_slot(&slot, ValType::EXTERNREF, &store.as_context_mut().0.opaque) {
+            Val::ExternRef(value) => value,
+            _ => unreachable!("the type is `externref`"),
+        }
     }
 }
 

@@ -351,7 +351,7 @@ fn allocate(
     module: &Module,
     items: &[Item],
 ) -> Result<(u32, InstanceCtx)> {
-    let slot = module.take_slot()?;
+    let slot = module.take_slot(store.key)?;
     let ctx = slot.ctx();
     let index = store.instances.len() as u32;
     store.instances.push(InstanceData {

@@ -6,9 +6,21 @@
 //!        |<- slot of a module ----------------->|
 //! ```
 //!
+//! With protection keys, neighbours have different ones, and what an instance can reach behind its memory overlaps with as many
+//! places as there are keys:
+//!
+//! ```text
+//!   place 0, key 1     place 1, key 2     place 2, key 3     place 3, key 1
+//!   | records |ctx  max_memory_size | records |ctx ...       | records |ctx ...
+//!             |<- 4 GiB and the guard, accessible only with key 1 ->|
+//! ```
+//!
+//! A store has one of the keys, and its instances take places that have it. Its code runs with that key only; the host
+//! may touch all (`store/hooks.rs`).
+//!
 //! A place that no instance uses is fresh (never used), cold (nothing mapped) or warm: it holds the image of the module
 //! whose instance used it last, reset, so that the next one of that module has nothing to map. Free places are kept in
-//! shards; a thread uses its own, and looks into others when that has nothing for it. So threads that instantiate
+//! shards, by key; a thread uses its own, and looks into others when that has nothing for it. So threads that instantiate
 //! and drop do not meet. Only when nothing is found are all shards locked together, so that a pool is never
 //! said to be exhausted while it is not.
 //!
@@ -19,8 +31,9 @@
 #![allow(unsafe_code, reason = "parts of a reservation")]
 
 use alloc::collections::{BTreeMap, VecDeque};
+use core::iter::StepBy;
 use core::ops::Range;
-use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use anyhow::Result;
 
@@ -31,6 +44,7 @@ use crate::memory::{GUARD_BYTES, PAGE_BYTES, RESERVED_BYTES};
 use crate::module::{MemoryPlan, Module, Plan, SlotPlan, TablePlan};
 use crate::prelude::*;
 use crate::sync::Mutex;
+use crate::sys::keys::{self, Key};
 use crate::sys::{self, Reservation, thread};
 
 /// Size of a table element below a context, in bytes.
@@ -42,6 +56,10 @@ const SHARDS_MAX: usize = 64;
 /// Places for instances.
 pub(crate) struct Pool {
     region: Reservation,
+    /// Those of the places, in turn. Empty if all have that of other memory.
+    keys: &'static [Key],
+    /// Of the store that is made next.
+    next_key: AtomicUsize,
     /// Distance of places, in bytes.
     stride: u64,
     /// What is below each context, in bytes.
@@ -49,7 +67,10 @@ pub(crate) struct Pool {
     config: PoolingAllocationConfig,
     memories: Limit,
     tables: Limit,
+    /// For each key, or for all places, the same number of them.
     shards: Box<[Shard]>,
+    /// That number.
+    shards_per_key: usize,
 }
 
 /// Free places, in cache lines of its own.
@@ -62,7 +83,7 @@ struct Shard {
 }
 
 struct Free {
-    fresh: Range<u32>,
+    fresh: StepBy<Range<u32>>,
     cold: Vec<u32>,
     /// By module; of each, the one that was used last is at the end.
     warm: BTreeMap<u64, VecDeque<Warm>>,
@@ -114,19 +135,40 @@ impl Pool {
         let records_bytes = tables_bytes
             .and_then(|bytes| bytes.checked_add(config.max_core_instance_bytes as u64))
             .and_then(|bytes| bytes.checked_next_multiple_of(sys::page_bytes()));
-        let stride =
-            records_bytes.and_then(|bytes| bytes.checked_add(RESERVED_BYTES + GUARD_BYTES));
-        let all = stride.and_then(|stride| stride.checked_mul(config.total_core_instances.into()));
-        let (Some(records_bytes), Some(stride), Some(all)) = (records_bytes, stride, all) else {
+        // What belongs to an instance, and must be apart from all others with its key.
+        let reach = records_bytes.and_then(|bytes| bytes.checked_add(RESERVED_BYTES + GUARD_BYTES));
+        let (Some(records_bytes), Some(reach)) = (records_bytes, reach) else {
             anyhow::bail!("the addresses of the pool exceed 64 bits");
         };
+        let memory_bytes = (config.max_memory_bytes as u64).next_multiple_of(sys::page_bytes());
+        let keys = keys_for(config, reach.div_ceil(records_bytes + memory_bytes))?;
+        let stride = match keys.len() as u64 {
+            0 => reach,
+            count => reach
+                .div_ceil(count)
+                .next_multiple_of(sys::page_bytes())
+                .max(records_bytes + memory_bytes),
+        };
+        let all = stride
+            .checked_mul(config.total_core_instances.into())
+            .and_then(|all| all.checked_add(reach - stride));
+        let Some(all) = all else { anyhow::bail!("the addresses of the pool exceed 64 bits") };
         // An empty reservation is none.
         let region = Reservation::new(all.max(sys::page_bytes()))
             .map_err(LoadError::os("reserve the addresses of the pool (total_core_instances)"))?;
         let count = sys::processors().clamp(1, SHARDS_MAX);
         let total = u64::from(config.total_core_instances);
-        let border = |shard: usize| (total * shard as u64 / count as u64) as u32;
-        let shards = (0..count).map(|shard| Shard::new(border(shard)..border(shard + 1))).collect();
+        let stripes = keys.len().max(1);
+        let shards = (0..stripes).flat_map(|stripe| {
+            let places = total.saturating_sub(stripe as u64).div_ceil(stripes as u64);
+            let border = move |shard: usize| {
+                stripe as u64 + stripes as u64 * (places * shard as u64 / count as u64)
+            };
+            (0..count).map(move |shard| {
+                Shard::new((border(shard) as u32..border(shard + 1) as u32).step_by(stripes))
+            })
+        });
+        let shards = shards.collect();
         let limit = |max, per_module: u32, kind| Limit {
             max,
             kind,
@@ -135,12 +177,15 @@ impl Pool {
         };
         Ok(Self {
             region,
+            keys,
+            next_key: AtomicUsize::new(0),
             stride,
             records_bytes,
             memories: limit(config.total_memories, config.max_memories_per_module, "memories"),
             tables: limit(config.total_tables, config.max_tables_per_module, "tables"),
             config: config.clone(),
             shards,
+            shards_per_key: count,
         })
     }
 
@@ -218,20 +263,30 @@ impl Pool {
         }
     }
 
-    /// A slot for an instance of `module`, which passed [`Pool::check`].
+    /// A key for a new store, if places have keys.
+    pub(crate) fn next_key(&self) -> Option<Key> {
+        if self.keys.is_empty() {
+            return None;
+        }
+        let number = self.next_key.fetch_add(1, Ordering::Relaxed);
+        Some(self.keys[number % self.keys.len()])
+    }
+
+    /// A slot for an instance of `module`, which passed [`Pool::check`], in a store with `key`.
     ///
     /// # Errors
     /// [`PoolConcurrencyLimitError`]; [`LoadError`] if the system refuses to map the image.
-    pub(crate) fn take(&self, module: &Module) -> Result<Slot> {
+    pub(crate) fn take(&self, module: &Module, key: Option<Key>) -> Result<Slot> {
         let SlotPlan { memories, tables, .. } = module.plan().slot;
         self.memories.take(memories)?;
         if let Err(error) = self.tables.take(tables) {
             self.memories.give_back(memories);
             return Err(error);
         }
-        let taken = self.take_place(module);
+        let stripe = self.keys.iter().position(|&known| Some(known) == key).unwrap_or(0);
+        let taken = self.take_place(module, stripe);
         match &taken {
-            Ok(_) => self.home().count(memories.into(), tables.into()),
+            Ok(_) => self.home(stripe).count(memories.into(), tables.into()),
             Err(_) => {
                 self.memories.give_back(memories);
                 self.tables.give_back(tables);
@@ -240,36 +295,47 @@ impl Pool {
         taken
     }
 
-    fn take_place(&self, module: &Module) -> Result<Slot> {
-        let index = match self.find(module.identity()) {
+    fn take_place(&self, module: &Module, stripe: usize) -> Result<Slot> {
+        let index = match self.find(module.identity(), stripe) {
             Some(Found::Ready(slot)) => return Ok(slot),
             Some(Found::Other(slot)) => self.empty(slot)?,
             Some(Found::Empty(index)) => index,
             None => {
-                let limit = self.config.total_core_instances;
-                return Err(PoolConcurrencyLimitError::new(limit, "core instances").into());
+                let (limit, kind) = match self.keys.len() as u32 {
+                    0 => (self.config.total_core_instances, "core instances"),
+                    count => (
+                        self.config
+                            .total_core_instances
+                            .saturating_sub(stripe as u32)
+                            .div_ceil(count),
+                        "core instances with one protection key",
+                    ),
+                };
+                return Err(PoolConcurrencyLimitError::new(limit, kind).into());
             }
         };
         let start =
             self.stride * u64::from(index) + self.records_bytes - module.plan().slot.vmctx_bytes;
         let end = self.stride * (u64::from(index) + 1);
         // SAFETY: the place was in a free list, so nobody else has a part of it.
-        let region = unsafe { self.region.part(start, end - start) };
+        let region =
+            unsafe { self.region.part(start, end - start, self.keys.get(stripe).copied()) };
         Slot::map(module, region, Place::Pooled(index)).map_err(|(slot, error)| {
             // If this fails as well, the place is not used again.
             if let Ok(index) = self.empty(slot) {
-                self.home().lock().cold.push(index);
+                self.home(stripe).lock().cold.push(index);
             }
             error
         })
     }
 
-    fn find(&self, module: u64) -> Option<Found> {
+    fn find(&self, module: u64, stripe: usize) -> Option<Found> {
         let warm_max = self.config.max_unused_warm_slots / self.shards.len() as u32;
-        let home = thread::number() % self.shards.len();
-        let others = || self.shards[home + 1..].iter().chain(&self.shards[..home]);
+        let shards = self.stripe(stripe);
+        let home = thread::number() % shards.len();
+        let others = || shards[home + 1..].iter().chain(&shards[..home]);
         {
-            let mut free = self.shards[home].lock();
+            let mut free = shards[home].lock();
             if let Some(slot) = free.ready(module) {
                 return Some(Found::Ready(slot));
             }
@@ -278,14 +344,14 @@ impl Pool {
         if let Some(slot) = elsewhere {
             return Some(Found::Ready(slot));
         }
-        let found = self.shards[home].lock().other(warm_max);
+        let found = shards[home].lock().other(warm_max);
         if let Some(found) =
             found.or_else(|| others().find_map(|shard| shard.lock().other(warm_max)))
         {
             return Some(found);
         }
         // Now nobody takes or gives back meanwhile.
-        let mut all: Vec<_> = self.shards.iter().map(Shard::lock).collect();
+        let mut all: Vec<_> = shards.iter().map(Shard::lock).collect();
         all.iter_mut().find_map(|free| match free.ready(module) {
             Some(slot) => Some(Found::Ready(slot)),
             None => free.other(warm_max),
@@ -295,7 +361,7 @@ impl Pool {
     /// Takes back a slot that was reset, of an instance of `module`.
     pub(crate) fn give_back(&self, slot: Slot, module: &Module) {
         let SlotPlan { memories, tables, .. } = module.plan().slot;
-        let home = self.home();
+        let home = self.home(self.stripe_of(&slot));
         home.lock().keep(slot, module.identity());
         home.count(-i64::from(memories), -i64::from(tables));
         self.memories.give_back(memories);
@@ -305,11 +371,12 @@ impl Pool {
     /// Takes back a slot that could not be reset.
     pub(crate) fn give_back_dirty(&self, slot: Slot, module: &Module) {
         let SlotPlan { memories, tables, .. } = module.plan().slot;
+        let home = self.home(self.stripe_of(&slot));
         // If this fails as well, the place is not used again.
         if let Ok(index) = self.empty(slot) {
-            self.home().lock().cold.push(index);
+            home.lock().cold.push(index);
         }
-        self.home().count(-i64::from(memories), -i64::from(tables));
+        home.count(-i64::from(memories), -i64::from(tables));
         self.memories.give_back(memories);
         self.tables.give_back(tables);
     }
@@ -345,22 +412,74 @@ impl Pool {
         usage
     }
 
-    fn home(&self) -> &Shard {
-        &self.shards[thread::number() % self.shards.len()]
+    /// How much memory of their own the unused slots keep, in bytes; `None` if the kernel does not tell.
+    pub(crate) fn unused_bytes(&self) -> Option<u64> {
+        let of_shard = |shard: &Shard| {
+            let free = shard.lock();
+            free.warm.values().flatten().map(|warm| warm.slot.own_bytes()).sum::<Option<u64>>()
+        };
+        self.shards.iter().map(of_shard).sum()
+    }
+
+    /// The shards of the places with key `stripe`.
+    fn stripe(&self, stripe: usize) -> &[Shard] {
+        &self.shards[stripe * self.shards_per_key..][..self.shards_per_key]
+    }
+
+    /// Which key a slot has.
+    fn stripe_of(&self, slot: &Slot) -> usize {
+        place_of(slot) as usize % self.keys.len().max(1)
+    }
+
+    fn home(&self, stripe: usize) -> &Shard {
+        &self.stripe(stripe)[thread::number() % self.shards_per_key]
     }
 
     /// Unmaps what a slot holds; gives the place.
     fn empty(&self, slot: Slot) -> Result<u32> {
-        let Place::Pooled(index) = slot.place() else {
-            unreachable!("slots of a pool are its own")
-        };
+        let index = place_of(&slot);
         slot.clear()?;
         Ok(index)
     }
 }
 
+fn place_of(slot: &Slot) -> u32 {
+    match slot.place() {
+        Place::Pooled(index) => index,
+        Place::Own => unreachable!("slots of a pool are its own"),
+    }
+}
+
+/// The keys for the places of a pool of which `useful` keep an instance away from all others; none if places shall have
+/// none.
+///
+/// # Errors
+/// If there must be keys, and are none.
+fn keys_for(config: &PoolingAllocationConfig, useful: u64) -> Result<&'static [Key]> {
+    /// With one key, everybody could touch everything.
+    const KEYS_MIN: usize = 2;
+    let wanted = match config.memory_protection_keys {
+        Enabled::No => return Ok(&[]),
+        Enabled::Auto | Enabled::Yes => config.max_memory_protection_keys,
+    };
+    let keys = keys::keys(wanted);
+    let count = keys.len().min(wanted).min(useful as usize);
+    if count >= KEYS_MIN {
+        // What code cannot touch must become a trap.
+        sys::install_handlers();
+        return Ok(&keys[..count]);
+    }
+    if config.memory_protection_keys == Enabled::Yes {
+        anyhow::bail!(
+            "memory protection keys are not available: this system gave {}, and {KEYS_MIN} are needed",
+            keys.len()
+        );
+    }
+    Ok(&[])
+}
+
 impl Shard {
-    fn new(fresh: Range<u32>) -> Self {
+    fn new(fresh: StepBy<Range<u32>>) -> Self {
         let free = Free { fresh, cold: Vec::new(), warm: BTreeMap::new(), warm_count: 0, clock: 0 };
         Self { free: Mutex::new(free), memories: AtomicI64::new(0), tables: AtomicI64::new(0) }
     }

@@ -28,7 +28,7 @@ use crate::error::LoadError;
 use crate::image::Source;
 use crate::memory::RESERVE_ADDRESSES;
 use crate::module::Module;
-use crate::sys::{Access, RUNS_MAX, Reservation, Run, dirty_runs};
+use crate::sys::{Access, RUNS_MAX, Reservation, Run, dirty_runs, own_bytes};
 use crate::vmctx::InstanceCtx;
 
 /// Contexts up to this size are reset by copying, in bytes.
@@ -108,6 +108,8 @@ impl Slot {
     fn map_image(&self, module: &Module) -> Result<()> {
         let (plan, region) = (&module.plan().slot, &self.region);
         let source = module.image_source()?;
+        // So that what memory 0 grows by has the key as well.
+        region.color(0, region.bytes(), Access::None)?;
         if plan.memory_start == 0 {
             // One part follows the other, in the slot as in the image.
             let image_bytes = plan.vmctx_bytes + plan.memory_image_bytes;
@@ -125,6 +127,12 @@ impl Slot {
     /// Whose its addresses are.
     pub(crate) fn place(&self) -> Place {
         self.place
+    }
+
+    /// How much memory it has of its own, in bytes; `None` if the kernel does not tell.
+    pub(crate) fn own_bytes(&self) -> Option<u64> {
+        let start = self.region.base();
+        own_bytes(start, start + self.region.bytes())
     }
 
     /// Unmaps everything; the addresses stay reserved.

@@ -60,6 +60,7 @@ use crate::instance::{Recycled, Slot, Written};
 use crate::memory::PAGE_BYTES;
 use crate::prelude::*;
 use crate::sync::OnceLock;
+use crate::sys::keys::Key;
 use crate::types::{
     ExportType, ExternType, FuncType, GlobalType, ImportType, MemoryType, TableType,
 };
@@ -325,12 +326,13 @@ impl Module {
         self.inner.find_code(pc)
     }
 
-    /// A slot for a new instance: one that was used before, or a new one.
-    pub(crate) fn take_slot(&self) -> Result<Slot> {
+    /// A slot for a new instance, in a store with this protection key: one that was used before, or a new one.
+    pub(crate) fn take_slot(&self, key: Option<Key>) -> Result<Slot> {
         #[cfg(feature = "std")]
         if let Some(pool) = self.inner.engine.pool() {
-            return pool.take(self);
+            return pool.take(self, key);
         }
+        let _ = key;
         match self.inner.recycled.take() {
             Some(slot) => Ok(slot),
             None => Slot::new(self),

@@ -262,7 +262,7 @@ unsafe fn call_hook<T: 'static>(store: u64, event: CallHook) -> Result<()> {
     let inner = store as *mut StoreInner<T>;
     // SAFETY: the caller's promise. The hook is taken out, since it gets the whole store.
     let Some(mut hook) = (unsafe { (*inner).hooks.call_hook.take() }) else {
-        // A hook that uses the store does not call itself.
+        // There is none, and the store has a protection key; or it uses the store, and does not call itself.
         return Ok(());
     };
     // SAFETY: as above; the caller uses nothing of the store meanwhile.
@@ -359,16 +359,33 @@ impl StoreOpaque {
         self.call_hook.is_some()
     }
 
-    /// Tells the call hook, if there is one.
+    /// Makes calls of a store whose memories have a protection key cross with [`StoreOpaque::tell`], whoever is told. `T` is the
+    /// type of the store's data.
+    pub(super) fn hook_keys<T: 'static>(&mut self) {
+        if self.key.is_some() {
+            self.set_call_hook(call_hook::<T>);
+        }
+    }
+
+    /// Tells the call hook, if there is one. The host may touch all memories, and WebAssembly those of its store.
     ///
     /// # Errors
-    /// The hook's.
+    /// The hook's. The host goes on then.
     #[inline]
     pub(crate) fn tell(&mut self, event: CallHook) -> Result<()> {
         match self.call_hook {
             None => Ok(()),
-            // SAFETY: the file's contract: this is the store of the data that the hook was set with.
-            Some(hook) => unsafe { hook(self.vm_address(), event) },
+            Some(hook) => {
+                if event.entering_host() {
+                    self.open_keys();
+                }
+                // SAFETY: the file's contract: this is the store of the data that the hook was set with.
+                unsafe { hook(self.vm_address(), event) }?;
+                if event.exiting_host() {
+                    self.restrict_keys();
+                }
+                Ok(())
+            }
         }
     }
 }

@@ -60,8 +60,9 @@ pub(crate) struct StoreInner<T: 'static> {
 impl<T: 'static> Store<T> {
     /// A store with the host's `data`.
     pub fn new(engine: &Engine, data: T) -> Self {
-        let hooks = Hooks::default();
-        Self { inner: Box::new(StoreInner { opaque: StoreOpaque::new(engine), data, hooks }) }
+        let (mut opaque, hooks) = (StoreOpaque::new(engine), Hooks::default());
+        opaque.hook_keys::<T>();
+        Self { inner: Box::new(StoreInner { opaque, data, hooks }) }
     }
 
     /// The engine.

@@ -34,6 +34,7 @@ use crate::instance::{Item, Slot, Written};
 use crate::memory::Memory;
 use crate::module::Module;
 use crate::prelude::*;
+use crate::sys::keys::{self, Key};
 use crate::sys::thread::Outermost;
 use crate::sys::{self, ExactMapping, Reservation};
 use crate::table::Table;
@@ -62,6 +63,8 @@ pub struct StoreOpaque {
     pub(crate) fiber: Cell<usize>,
     /// What is told when calls cross between the host and WebAssembly. Set by [`Self::set_call_hook`].
     pub(super) call_hook: Option<AnyHook>,
+    /// The protection key of its instances' memory. One that has a key has a call hook, by which rights are changed.
+    pub(crate) key: Option<Key>,
     /// What is asked before memories and tables are made or grow.
     pub(super) limiter: Option<AnyLimiter>,
     /// What stands in the way of plain synchronous calls.
@@ -275,6 +278,7 @@ impl StoreOpaque {
             vm: UnsafeCell::new(vm),
             fiber: Cell::new(0),
             call_hook: None,
+            key: engine.next_key(),
             limiter: None,
             obstacles: Obstacles::default(),
             outermost: Outermost::default(),
@@ -326,6 +330,20 @@ impl StoreOpaque {
     #[track_caller]
     pub(crate) fn check(&self, id: StoreId) {
         assert!(self.id == id, "object used with the wrong store");
+    }
+
+    /// Lets the host touch all memories, if those of the store have a protection key.
+    pub(crate) fn open_keys(&self) {
+        if self.key.is_some() {
+            keys::open();
+        }
+    }
+
+    /// Lets this thread touch the store's memories only, if they have a protection key: WebAssembly goes on.
+    pub(crate) fn restrict_keys(&self) {
+        if let Some(key) = self.key {
+            keys::restrict(key);
+        }
     }
 
     /// Address of the [`VmStoreCtx`], by which compiled code knows the store.

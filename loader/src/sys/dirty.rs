@@ -70,6 +70,26 @@ pub(crate) fn dirty_runs(
     pages_max: u64,
     runs: &mut [Run; RUNS_MAX],
 ) -> Option<&[Run]> {
+    let (runs, walk_end) = scan(start, end, pages_max + 1, runs)?;
+    let pages: u64 = runs.iter().map(|run| (run.end - run.start) / page_bytes()).sum();
+    (walk_end >= end && pages <= pages_max).then_some(runs)
+}
+
+/// How many bytes between two addresses are in pages that the process has of its own; `None` if the kernel does not tell.
+pub(crate) fn own_bytes(mut start: u64, end: u64) -> Option<u64> {
+    let mut bytes = 0;
+    let mut runs = [Run::default(); RUNS_MAX];
+    while start < end {
+        let (runs, walk_end) = scan(start, end, 0, &mut runs)?;
+        bytes += runs.iter().map(|run| run.end - run.start).sum::<u64>();
+        start = walk_end.max(start + page_bytes());
+    }
+    Some(bytes)
+}
+
+/// Fills `runs` with pages that the process has of its own, up to `pages_max` of them if that is not 0; tells where it
+/// stopped.
+fn scan(start: u64, end: u64, pages_max: u64, runs: &mut [Run; RUNS_MAX]) -> Option<(&[Run], u64)> {
     let state = state()?;
     let descriptor = descriptor(state)?;
     let mut arguments = ScanArguments {
@@ -78,7 +98,7 @@ pub(crate) fn dirty_runs(
         end,
         runs: runs.as_mut_ptr() as u64,
         runs_max: RUNS_MAX as u64,
-        pages_max: pages_max + 1,
+        pages_max,
         category_inverted: PAGE_IS_FILE,
         category_mask: PAGE_IS_FILE,
         category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
@@ -91,9 +111,7 @@ pub(crate) fn dirty_runs(
         state.store(ABSENT, Ordering::Relaxed);
         return None;
     };
-    let runs = &runs[..count];
-    let pages: u64 = runs.iter().map(|run| (run.end - run.start) / page_bytes()).sum();
-    (arguments.walk_end >= end && pages <= pages_max).then_some(runs)
+    Some((&runs[..count], arguments.walk_end))
 }
 
 /// Whether the kernel tells.
@@ -176,6 +194,7 @@ mod tests {
                 at(index).write(1);
             }
         }
+        assert_eq!(own_bytes(start, end), Some(3 * page));
         let found = dirty_runs(start, end, 3, &mut runs).unwrap();
         let pages = |run: &Run| ((run.start - start) / page, (run.end - start) / page);
         assert_eq!(found.iter().map(pages).collect::<Vec<_>>(), [(2, 4), (93, 94)]);
@@ -185,5 +204,6 @@ mod tests {
             unsafe { at(index).write(1) };
         }
         assert_eq!(dirty_runs(start, end, 90, &mut runs), None);
+        assert_eq!(own_bytes(start, end), Some((3 + 45) * page));
     }
 }

@@ -17,6 +17,7 @@ use std::os::fd::BorrowedFd;
 use anyhow::Result;
 use rustix::mm::{self, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
+use super::keys::{self, Key};
 use crate::error::LoadError;
 
 /// The host's page size, in bytes.
@@ -38,6 +39,8 @@ pub(crate) enum Access {
 pub(crate) struct Reservation {
     base: u64,
     bytes: u64,
+    /// The protection key of what is mapped in it, if it is not that of all memory.
+    key: Option<Key>,
 }
 
 impl Reservation {
@@ -48,12 +51,17 @@ impl Reservation {
         let base = unsafe {
             mm::mmap_anonymous(ptr::null_mut(), bytes as usize, ProtFlags::empty(), flags)
         };
-        Ok(Self { base: base? as u64, bytes })
+        Ok(Self { base: base? as u64, bytes, key: None })
     }
 
     /// The first address.
     pub(crate) fn base(&self) -> u64 {
         self.base
+    }
+
+    /// Size, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The address at `offset`.
@@ -99,13 +107,29 @@ impl Reservation {
         file_offset: u64,
     ) -> Result<()> {
         self.assert_inside(offset, bytes);
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let protection = match self.key {
+            // Accessible only when it has its key.
+            Some(_) => ProtFlags::empty(),
+            None => ProtFlags::READ | ProtFlags::WRITE,
+        };
         let flags = MapFlags::PRIVATE | MapFlags::FIXED;
         let address = (self.base + offset) as *mut c_void;
         // SAFETY: inside this reservation, which nobody refers to yet.
         unsafe { mm::mmap(address, bytes as usize, protection, flags, file, file_offset) }
             .map_err(io::Error::from)
             .map_err(LoadError::os("map an instance's image"))?;
+        self.color(offset, bytes, Access::ReadWrite)
+    }
+
+    /// Gives `bytes` from `offset` the reservation's key, if it has one, and with it sets what may be done there. Pages keep
+    /// their key when they are protected and forgotten, and lose it when something is mapped over them.
+    pub(crate) fn color(&self, offset: u64, bytes: u64, access: Access) -> Result<()> {
+        let address = self.inside(offset, bytes);
+        if let Some(key) = self.key {
+            // SAFETY: inside this reservation.
+            unsafe { keys::color(address, bytes, access, key) }
+                .map_err(LoadError::os("give memory a protection key"))?;
+        }
         Ok(())
     }
 
@@ -131,14 +155,19 @@ impl Reservation {
         Ok(())
     }
 
-    /// The `bytes` from `offset`, which are given back with the whole.
+    /// The `bytes` from `offset`, which are given back with the whole; what is mapped there gets `key`.
     ///
     /// # Safety
     /// 1. Nobody else uses them meanwhile.
     /// 2. The part is not used after the whole is dropped, and not dropped.
-    pub(crate) unsafe fn part(&self, offset: u64, bytes: u64) -> ManuallyDrop<Self> {
+    pub(crate) unsafe fn part(
+        &self,
+        offset: u64,
+        bytes: u64,
+        key: Option<Key>,
+    ) -> ManuallyDrop<Self> {
         self.assert_inside(offset, bytes);
-        ManuallyDrop::new(Self { base: self.base + offset, bytes })
+        ManuallyDrop::new(Self { base: self.base + offset, bytes, key })
     }
 
     fn assert_inside(&self, offset: u64, bytes: u64) {

@@ -12,6 +12,7 @@
 //! | `mapping.rs` | reserved addresses, files mapped, pages given and taken back |
 //! | `cpu.rs` | features of the processor |
 //! | `dirty.rs` | which pages were written |
+//! | `keys.rs` | protection keys, on x86-64; elsewhere `no_keys.rs` |
 //! | `file.rs` | opening files, sealed files in memory |
 //! | `thread.rs` | per thread: activations of wasm, stack limit, alternate stack, recorded frames |
 //! | `signals.rs` | faults of compiled code become traps |
@@ -33,6 +34,11 @@ mod cpu;
 mod dirty;
 #[cfg(feature = "std")]
 mod file;
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+pub(crate) mod keys;
+#[cfg(not(all(feature = "std", target_arch = "x86_64")))]
+#[path = "no_keys.rs"]
+pub(crate) mod keys;
 #[cfg(feature = "std")]
 mod mapping;
 #[cfg(feature = "std")]
@@ -45,7 +51,7 @@ pub(crate) mod thread;
 #[cfg(feature = "std")]
 pub(crate) use self::{
     cpu::has as has_cpu_feature,
-    dirty::{RUNS_MAX, Run, dirty_runs, tells_dirty_pages},
+    dirty::{RUNS_MAX, Run, dirty_runs, own_bytes, tells_dirty_pages},
     file::{open, read_at, sealed_memory_file},
     mapping::{Access, ExactMapping, FileMapping, Reservation, page_bytes},
     signals::install_handlers,

@@ -10,7 +10,8 @@
 //! | any other | at the end of the stack | call stack exhausted |
 //!
 //! Then it records the trap and the frames, and makes the thread go on at the innermost entry trampoline's handler.
-//! It allocates nothing and takes no lock.
+//! It allocates nothing and takes no lock. A fault of a thread that is closed to pages with keys is no trap: it is opened and
+//! tries again (`sys/keys.rs`).
 //!
 //! # Safety
 //!
@@ -27,7 +28,7 @@ use core::ptr;
 use aotc_abi::trap::TrapKind;
 
 use super::arch::{self, Registers};
-use super::thread;
+use super::{keys, thread};
 use crate::module::registry;
 use crate::store::StoreOpaque;
 
@@ -72,7 +73,9 @@ pub(crate) fn install_handlers() {
 extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel's arguments.
     unsafe {
-        if !take(signal, info, context.cast()) {
+        // Contexts may have a key.
+        keys::open_in_handler();
+        if !take(signal, info, context.cast()) && !keys::open_interrupted(info, context.cast()) {
             pass_on(signal, info, context);
         }
     }

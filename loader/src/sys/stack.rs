@@ -17,13 +17,15 @@ use core::fmt;
 use core::num::NonZeroUsize;
 use core::ops::Range;
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use anyhow::{Result, ensure};
 use corosensei::stack::{STACK_ALIGNMENT, Stack, StackPointer};
 
 use super::mapping::{Access, Reservation, page_bytes};
 use super::thread::HOST_STACK_BYTES;
+use crate::allocation::{InstanceAllocationStrategy, PoolConcurrencyLimitError};
+use crate::config::Config;
 
 /// Least size of a stack, in bytes: the reserve for host functions, and as much again.
 pub(crate) const STACK_BYTES_MIN: usize = 2 * HOST_STACK_BYTES as usize;
@@ -61,6 +63,10 @@ pub(crate) struct StackSettings {
     pub(crate) bytes: usize,
     /// Whether a stack that is used again is zeroed before.
     pub(crate) zeroing: bool,
+    /// How much of a stack is zeroed by writing to it, in bytes from its top; the rest is given back to the system.
+    pub(crate) keep_bytes: usize,
+    /// Most that are in use at a time, if that is limited.
+    pub(crate) count_max: Option<u32>,
     pub(crate) creator: Option<Arc<dyn StackCreator>>,
 }
 
@@ -69,17 +75,31 @@ const STACK_BYTES: usize = 2 << 20;
 
 impl Default for StackSettings {
     fn default() -> Self {
-        Self { bytes: STACK_BYTES, zeroing: false, creator: None }
+        Self { bytes: STACK_BYTES, zeroing: false, keep_bytes: 0, count_max: None, creator: None }
+    }
+}
+
+impl StackSettings {
+    /// Those of an engine: what was set for stacks, and for its pool.
+    pub(crate) fn new(config: &Config) -> Self {
+        let mut settings = config.stacks.clone();
+        if let InstanceAllocationStrategy::Pooling(pool) = &config.allocation_strategy {
+            settings.count_max = Some(pool.total_stacks);
+            settings.keep_bytes = pool.async_stack_keep_resident_bytes;
+        }
+        settings
     }
 }
 
 impl fmt::Debug for StackSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes, zeroing, creator } = self;
+        let Self { bytes, zeroing, keep_bytes, count_max, creator } = self;
         let creator = creator.as_ref().map(|_| "..");
         f.debug_struct("StackSettings")
             .field("bytes", bytes)
             .field("zeroing", zeroing)
+            .field("keep_bytes", keep_bytes)
+            .field("count_max", count_max)
             .field("creator", &creator)
             .finish()
     }
@@ -93,6 +113,17 @@ pub(crate) struct FiberStack {
     /// Lowest address that can be used.
     low: usize,
     top: usize,
+    /// While it is in use.
+    count: Option<InUse>,
+}
+
+/// One of the stacks that are in use.
+struct InUse(Arc<AtomicU32>);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 enum Memory {
@@ -109,7 +140,7 @@ impl FiberStack {
             region.protect(page as u64, bytes as u64, Access::ReadWrite)?;
             let guard = region.base() as usize;
             let (low, top) = (guard + page, guard + page + bytes);
-            return Ok(Self { memory: Memory::Own(region), guard, low, top });
+            return Ok(Self { memory: Memory::Own(region), guard, low, top, count: None });
         };
         let memory = creator.new_stack(bytes, settings.zeroing)?;
         let (range, guard) = (memory.range(), memory.guard_range());
@@ -122,7 +153,7 @@ impl FiberStack {
             "the stack creator made a stack of {range:#x?} with guard {guard:#x?} where {bytes} bytes with a guard were asked for"
         );
         let (guard, low, top) = (guard.start, range.start, range.end);
-        Ok(Self { memory: Memory::Embedder(memory), guard, low, top })
+        Ok(Self { memory: Memory::Embedder(memory), guard, low, top, count: None })
     }
 
     /// Lowest address that can be used.
@@ -130,11 +161,18 @@ impl FiberStack {
         self.low as u64
     }
 
-    /// Makes the stack as it was when it was new.
-    fn zero(&self) -> bool {
-        let bytes = (self.top - self.low) as u64;
+    /// Makes the stack as it was when it was new, where nothing runs on it.
+    fn zero(&self, keep_bytes: usize) -> bool {
+        let kept =
+            keep_bytes.min(self.top - self.low) / page_bytes() as usize * page_bytes() as usize;
         match &self.memory {
-            Memory::Own(region) => region.forget(self.low() - region.base(), bytes).is_ok(),
+            Memory::Own(region) => {
+                let start = (self.top - kept) as *mut u8;
+                // SAFETY: the upper end of the stack, which is this one's, and on which nothing is any more.
+                unsafe { start.write_bytes(0, kept) };
+                let forgotten = (self.top - self.low - kept) as u64;
+                region.forget(self.low() - region.base(), forgotten).is_ok()
+            }
             // Only its creator knows how; a new one is zero.
             Memory::Embedder(_) => false,
         }
@@ -159,18 +197,52 @@ const KEPT_MAX: usize = 128;
 /// look at different places first.
 pub(crate) struct StackPool {
     kept: [AtomicPtr<FiberStack>; KEPT_MAX],
+    /// How many are in use, if that is limited.
+    used: Arc<AtomicU32>,
 }
 
 impl StackPool {
     pub(crate) fn new() -> Self {
-        Self { kept: [const { AtomicPtr::new(ptr::null_mut()) }; KEPT_MAX] }
+        let kept = [const { AtomicPtr::new(ptr::null_mut()) }; KEPT_MAX];
+        Self { kept, used: Arc::default() }
+    }
+
+    /// How many are in use; 0 where that is not limited.
+    pub(crate) fn used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// How many are kept for calls to come.
+    pub(crate) fn unused(&self) -> u32 {
+        let kept = self.kept.iter().filter(|place| !place.load(Ordering::Relaxed).is_null());
+        kept.count() as u32
     }
 
     /// A stack: one that was used before, or a new one.
     ///
     /// # Errors
-    /// If the system, or the embedder's creator, refuses it.
+    /// [`PoolConcurrencyLimitError`]; if the system, or the embedder's creator, refuses it.
     pub(crate) fn take(&self, settings: &StackSettings) -> Result<Box<FiberStack>> {
+        let count = match settings.count_max {
+            None => None,
+            Some(max) => Some(self.count(max)?),
+        };
+        let mut stack = self.take_any(settings)?;
+        stack.count = count;
+        Ok(stack)
+    }
+
+    /// Counts one more, if there may be one.
+    fn count(&self, max: u32) -> Result<InUse> {
+        let relaxed = Ordering::Relaxed;
+        let more = |used: u32| (used < max).then_some(used + 1);
+        match self.used.fetch_update(relaxed, relaxed, more) {
+            Ok(_) => Ok(InUse(self.used.clone())),
+            Err(_) => Err(PoolConcurrencyLimitError::new(max, "stacks").into()),
+        }
+    }
+
+    fn take_any(&self, settings: &StackSettings) -> Result<Box<FiberStack>> {
         for place in self.places() {
             // Looking first keeps the places' cache lines shared.
             if place.load(Ordering::Relaxed).is_null() {
@@ -186,8 +258,9 @@ impl StackPool {
     }
 
     /// Takes a stack back, on which nothing runs any more. If there is no room, it is given back to the system.
-    pub(crate) fn give_back(&self, stack: Box<FiberStack>, settings: &StackSettings) {
-        if settings.zeroing && !stack.zero() {
+    pub(crate) fn give_back(&self, mut stack: Box<FiberStack>, settings: &StackSettings) {
+        stack.count = None;
+        if settings.zeroing && !stack.zero(settings.keep_bytes) {
             return;
         }
         let stack = Box::into_raw(stack);
@@ -231,9 +304,10 @@ impl fmt::Debug for StackPool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prelude::*;
 
     fn settings(zeroing: bool) -> StackSettings {
-        StackSettings { bytes: STACK_BYTES_MIN, zeroing, creator: None }
+        StackSettings { bytes: STACK_BYTES_MIN, zeroing, ..StackSettings::default() }
     }
 
     fn lowest(stack: &FiberStack) -> *mut u8 {
@@ -255,6 +329,39 @@ mod tests {
         let stack = pool.take(&settings(true)).unwrap();
         // SAFETY: as above.
         unsafe { assert_eq!((lowest(&stack), at.read()), (at, 0)) };
+    }
+
+    #[test]
+    fn what_is_kept_of_a_stack_is_zeroed() {
+        let pool = StackPool::new();
+        let settings = StackSettings { keep_bytes: 3 * 4096, ..settings(true) };
+        let stack = pool.take(&settings).unwrap();
+        let places = [stack.low, stack.top - 5 * 4096, stack.top - 4096, stack.top - 1];
+        for place in places {
+            // SAFETY: bytes of the stack, on which nothing runs.
+            unsafe { (place as *mut u8).write(7) };
+        }
+        pool.give_back(stack, &settings);
+        let stack = pool.take(&settings).unwrap();
+        assert_eq!(stack.low, places[0]);
+        // SAFETY: as above.
+        assert_eq!(places.map(|place| unsafe { (place as *mut u8).read() }), [0; 4]);
+    }
+
+    #[test]
+    fn stacks_in_use_are_counted() {
+        let pool = StackPool::new();
+        let settings = StackSettings { count_max: Some(2), ..settings(false) };
+        let first = pool.take(&settings).unwrap();
+        let second = pool.take(&settings).unwrap();
+        let error = pool.take(&settings).err().unwrap();
+        assert_eq!(error.to_string(), "maximum concurrent limit of 2 for stacks reached");
+        pool.give_back(first, &settings);
+        assert_eq!((pool.used(), pool.unused()), (1, 1));
+        let third = pool.take(&settings).unwrap();
+        // As when a call is dropped that has not begun.
+        drop((second, third));
+        assert_eq!((pool.used(), pool.unused()), (0, 0));
     }
 
     #[test]
