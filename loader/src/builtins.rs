@@ -17,7 +17,7 @@ use crate::backtrace;
 use crate::call::Raised;
 use crate::global::Global;
 use crate::prelude::*;
-use crate::store::StoreOpaque;
+use crate::store::{StoreOpaque, restrict_again};
 use crate::unwind;
 use crate::vmctx;
 
@@ -314,11 +314,11 @@ unsafe fn interruption(ctx: u64, run: impl FnOnce(*mut StoreOpaque) -> anyhow::R
     let store =
         unsafe { (ctx.wrapping_add_signed(STORE.offset.into()) as *const *mut StoreOpaque).read() };
     // SAFETY: as above. The host that is called may touch all memories.
-    unsafe { &*store }.open_keys();
+    let key = unsafe { &*store }.open_keys();
     let outcome = unwind::catch(|| run(store));
     // SAFETY: as above; what ran is over.
     let store = unsafe { &mut *store };
-    store.restrict_keys();
+    restrict_again(key);
     match outcome {
         Ok(Ok(())) => return 0,
         Ok(Err(error)) => store.record_error(error),
@@ -343,9 +343,9 @@ unsafe fn guard<R>(
         (&mut *store, vmctx::instance_number(ctx) as u32)
     };
     // A limiter or a memory's creator may touch all memories.
-    store.open_keys();
+    let key = store.open_keys();
     let outcome = unwind::catch(|| run(store, instance));
-    store.restrict_keys();
+    restrict_again(key);
     match outcome {
         Ok(Ok(result)) => return Some(result),
         Ok(Err(Failure::Error(error))) => store.record_error(error),

@@ -272,6 +272,18 @@ fn host_functions_touch_all_and_their_callers_do_not() {
     assert_eq!(store.data().events, 4);
     assert_outside(call_in(&mut store, instance, "through", offset));
     store.data_mut().use_other();
+    // A host function that the host calls leaves it as it is, in WebAssembly's calls and outside.
+    let nothing = aotc_loader::Func::wrap(&mut store, || ());
+    nothing.call(&mut store, &[], &mut []).unwrap();
+    store.data_mut().use_other();
+    let calls = move |mut caller: Caller<'_, Host>| {
+        nothing.call(&mut caller, &[], &mut []).unwrap();
+        caller.data_mut().use_other();
+    };
+    let calls = aotc_loader::Func::wrap(&mut store, calls);
+    let module = instance.module(&store).clone();
+    let caller = Instance::new(&mut store, &module, &[calls.into()]).unwrap();
+    assert_eq!(call_in(&mut store, caller, "through", 0).unwrap(), MINE);
     // A hook that fails leaves the host as it is.
     store.call_hook(|_, _| anyhow::bail!("refused"));
     assert_eq!(chain(call_in(&mut store, instance, "load", 0)), "refused");

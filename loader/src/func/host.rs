@@ -21,7 +21,7 @@ use super::direct::{self, DirectClosure, DirectParams};
 use super::{Caller, RawFunc};
 use crate::call::{self, DirectReturn};
 use crate::prelude::*;
-use crate::store::{CallHook, StoreContextMut, StoreInner, StoreOpaque};
+use crate::store::{CallHook, StoreContextMut, StoreInner, StoreOpaque, restrict_again};
 use crate::types::FuncType;
 use crate::unwind;
 use crate::value::Val;
@@ -173,15 +173,21 @@ pub(crate) unsafe fn call_host(host: u64, values: *mut VmValue) -> u32 {
     }
 }
 
-/// Calls a host function between two events of the call hook.
+/// Calls a host function between two events of the call hook. It may touch all memories; who called it, what it could before.
 #[cold]
 fn with_hook<T: 'static, R>(
     store: &mut StoreInner<T>,
     call: impl FnOnce(&mut StoreInner<T>) -> Result<R>,
 ) -> Result<R> {
-    store.opaque.tell(CallHook::CallingHost)?;
-    let result = call(store);
-    store.opaque.tell(CallHook::ReturningFromHost)?;
+    let key = store.opaque.open_keys();
+    let between = |store: &mut StoreInner<T>| {
+        store.opaque.tell(CallHook::CallingHost)?;
+        let result = call(store);
+        store.opaque.tell(CallHook::ReturningFromHost)?;
+        result
+    };
+    let result = between(store);
+    restrict_again(key);
     result
 }
 

@@ -367,7 +367,8 @@ impl StoreOpaque {
         }
     }
 
-    /// Tells the call hook, if there is one. The host may touch all memories, and WebAssembly those of its store.
+    /// Tells the call hook, if there is one. When WebAssembly is called it may touch the memories of its store only, and when it
+    /// has returned, the host all.
     ///
     /// # Errors
     /// The hook's. The host goes on then.
@@ -376,12 +377,12 @@ impl StoreOpaque {
         match self.call_hook {
             None => Ok(()),
             Some(hook) => {
-                if event.entering_host() {
+                if event == CallHook::ReturningFromWasm {
                     self.open_keys();
                 }
                 // SAFETY: the file's contract: this is the store of the data that the hook was set with.
                 unsafe { hook(self.vm_address(), event) }?;
-                if event.exiting_host() {
+                if event == CallHook::CallingWasm {
                     self.restrict_keys();
                 }
                 Ok(())

@@ -34,6 +34,7 @@ pub(crate) use hooks::Growth;
 pub(crate) use opaque::set_fiber;
 pub(crate) use opaque::{
     InstanceData, MemoryAddresses, MemoryData, NO_TABLE, Obstacle, StoreId, StoreOpaque, TableData,
+    restrict_again,
 };
 
 use hooks::Hooks;

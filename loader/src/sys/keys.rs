@@ -104,6 +104,12 @@ pub(crate) fn open() {
     set_rights(rights() & !mask());
 }
 
+/// Whether this thread may touch, of our pages, only those with `key`.
+pub(crate) fn is_restricted(key: Key) -> bool {
+    let others = mask() & NO_ACCESS & !key.bits();
+    rights() & mask() & NO_ACCESS == others
+}
+
 /// Lets this thread touch, of our pages, only those with `key`.
 pub(crate) fn restrict(key: Key) {
     set_rights((rights() | mask() & NO_ACCESS) & !key.bits());

@@ -7,6 +7,11 @@ pub(crate) enum Key {}
 /// Lets this thread touch all pages, which it may anyway.
 pub(crate) fn open() {}
 
+/// Whether this thread may touch, of our pages, only those with `key`.
+pub(crate) fn is_restricted(key: Key) -> bool {
+    match key {}
+}
+
 /// Lets this thread touch, of our pages, only those with `key`.
 pub(crate) fn restrict(key: Key) {
     match key {}
