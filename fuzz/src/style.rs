@@ -3,7 +3,7 @@
 use std::num::NonZero;
 
 use aotc::{AddressMapStyle, Cpu, OptLevel, Options};
-use aotc_abi::target::{Arch, BoundsStyle, TrapStyle};
+use aotc_abi::target::{Arch, BoundsStyle, Interruption, TrapStyle};
 
 use crate::random::Random;
 
@@ -28,6 +28,8 @@ pub(crate) fn options(style: (TrapStyle, BoundsStyle), random: &mut Random) -> O
         cpu: Cpu::parse(random.choose(&CPUS), Arch::X86_64).expect("known CPU"),
         address_map: random.choose(&[AddressMapStyle::Keep, AddressMapStyle::Omit]),
         threads: Some(NonZero::<usize>::MIN),
+        // In an engine that does not interrupt it makes no difference.
+        interruption: Interruption { fuel: random.below(4) == 0, epochs: random.below(4) == 0 },
         ..Options::default()
     }
 }

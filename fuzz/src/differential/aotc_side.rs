@@ -5,8 +5,8 @@ mod shared;
 
 use aotc::{Emit, Options};
 use aotc_loader::{
-    AsContext, AsContextMut, Caller, Engine, Extern, ExternRef, ExternType, Func, FuncType, Global,
-    Instance, Memory, Module, Ref, Store, Table, Trap, Val, ValType,
+    AsContext, AsContextMut, Caller, Config, Engine, Extern, ExternRef, ExternType, Func, FuncType,
+    Global, Instance, Memory, Module, Ref, Store, Table, Trap, Val, ValType,
 };
 
 use super::outcome::Run;
@@ -15,12 +15,13 @@ use super::outcome::Run;
 ///
 /// # Panics
 /// If it is not accepted.
-pub(super) fn runs(wasm: &[u8], seed: u64, options: &Options) -> Vec<Run> {
+pub(super) fn runs(wasm: &[u8], seed: u64, fuel: Option<u64>, options: &Options) -> Vec<Run> {
     let image = aotc::compile(wasm, Emit::Image, options)
         .unwrap_or_else(|error| panic!("{error}; options: {options:?}"));
-    let module = Module::from_bytes(&Engine::default(), &image)
+    let engine = Engine::new(Config::new().consume_fuel(fuel.is_some())).expect("valid settings");
+    let module = Module::from_bytes(&engine, &image)
         .unwrap_or_else(|error| panic!("{error:#}; options: {options:?}"));
-    shared::runs(&module, seed).unwrap_or_else(|error| panic!("{error}"))
+    shared::runs(&module, seed, fuel).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// `call_indirect` has a trap of its own for this.

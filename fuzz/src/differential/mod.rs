@@ -6,6 +6,9 @@
 //!          └── aotc, one style after the other ─── shared.rs ── Vec<Run> ──┘
 //! ```
 //!
+//! With fuel, both have the same amount, and consume the same for the same: code stops at the same point, and what is left is
+//! equal whenever the host can see it (`docs/decisions/0006-interruption.md`).
+//!
 //! `shared.rs` is compiled against the API of each engine, so both sides do the same, with the same arguments.
 
 mod aotc_side;
@@ -34,11 +37,14 @@ pub fn run(data: &[u8]) -> Verdict {
 /// # Panics
 /// If there is a difference, or aotc does not accept what Wasmtime accepts.
 pub fn compare(wasm: &[u8], seed: u64) -> Verdict {
-    let Some(expected) = wasmtime_side::runs(wasm, seed) else {
+    let mut random = Random::new(seed);
+    let mut options = style::any(&mut random);
+    let fuel = fuel(&mut random);
+    options.interruption.fuel |= fuel.is_some();
+    let Some(expected) = wasmtime_side::runs(wasm, seed, fuel) else {
         return Verdict::Skipped;
     };
-    let options = style::any(&mut Random::new(seed));
-    let found = aotc_side::runs(wasm, seed, &options);
+    let found = aotc_side::runs(wasm, seed, fuel, &options);
     assert_eq!(expected.len(), found.len(), "number of runs; options: {options:?}");
     for (number, (expected, found)) in expected.iter().zip(&found).enumerate() {
         if compare_run(number, expected, found, &options) == Verdict::Skipped {
@@ -46,6 +52,15 @@ pub fn compare(wasm: &[u8], seed: u64) -> Verdict {
         }
     }
     Verdict::Checked
+}
+
+/// What instantiation and each call have: not counted, too little, or enough.
+fn fuel(random: &mut Random) -> Option<u64> {
+    match random.below(4) {
+        0 | 1 => None,
+        2 => Some(random.below(3000) as u64),
+        _ => Some(1 << 40),
+    }
 }
 
 /// Compares what happened in one instance, event by event. Where one stack ends, the other need not.

@@ -20,6 +20,8 @@ pub(super) struct Event {
     pub(super) arguments: Vec<Value>,
     /// How it ended; calls of imports always return.
     pub(super) ending: Ending,
+    /// Fuel that was left: when an import was called, or after a call that returned. Traps leave what the engine likes.
+    pub(super) fuel_left: Option<u64>,
 }
 
 /// How a call ended.
@@ -45,6 +47,7 @@ pub(super) enum TrapClass {
     IntegerDivisionByZero,
     BadConversionToInteger,
     Unreachable,
+    OutOfFuel,
 }
 
 /// A value. Numbers are bits.

@@ -20,20 +20,23 @@ const ELEMENTS_MAX: u64 = 200;
 pub(super) struct Host {
     events: Vec<Event>,
     random: Random,
+    /// What instantiation, and each call, has.
+    fuel: Option<u64>,
 }
 
-/// Runs a module that is loaded. Arguments and what imports return follow from `seed`.
+/// Runs a module that is loaded. Arguments and what imports return follow from `seed`. Instantiation and each call have `fuel`,
+/// if the engine counts it.
 ///
 /// # Errors
 /// If an import cannot be made.
-pub(super) fn runs(module: &Module, seed: u64) -> Result<Vec<Run>, String> {
+pub(super) fn runs(module: &Module, seed: u64, fuel: Option<u64>) -> Result<Vec<Run>, String> {
     let functions = module.exports().filter(|export| export.ty().func().is_some()).count();
     let runs = functions.clamp(1, RUNS_MAX);
-    (0..runs).map(|number| run(module, number, seed ^ number as u64)).collect()
+    (0..runs).map(|number| run(module, number, seed ^ number as u64, fuel)).collect()
 }
 
-fn run(module: &Module, first: usize, seed: u64) -> Result<Run, String> {
-    let host = Host { events: Vec::new(), random: Random::new(seed) };
+fn run(module: &Module, first: usize, seed: u64, fuel: Option<u64>) -> Result<Run, String> {
+    let host = Host { events: Vec::new(), random: Random::new(seed), fuel };
     let mut store = Store::new(module.engine(), host);
     let mut random = Random::new(!seed);
     let mut imports = Vec::new();
@@ -41,12 +44,15 @@ fn run(module: &Module, first: usize, seed: u64) -> Result<Run, String> {
         imports.push(make(&mut store, number, import.ty(), &mut random)?);
     }
     let mut items = imports.clone();
+    refuel(&mut store);
     let instance = Instance::new(&mut store, module, &imports);
     let ending = match &instance {
         Ok(_) => Ending::Returned(Vec::new()),
         Err(error) => failed(error.downcast_ref::<Trap>(), || format!("{error:#}")),
     };
-    let event = Event { what: "instantiation".to_owned(), arguments: Vec::new(), ending };
+    let fuel_left = fuel_after(&store, &ending);
+    let event =
+        Event { what: "instantiation".to_owned(), arguments: Vec::new(), ending, fuel_left };
     store.data_mut().events.push(event);
     if let Ok(instance) = instance {
         let exports: Vec<(String, Extern)> = instance
@@ -82,17 +88,34 @@ fn call_all(
             let arguments = params.iter().map(|value| value_of(&*store, value)).collect();
             let mut results: Vec<Val> =
                 ty.results().map(|ty| Val::default_for_ty(&ty).expect("nullable")).collect();
+            refuel(store);
             let ending = match func.call(&mut *store, &params, &mut results) {
                 Ok(()) => {
                     Ending::Returned(results.iter().map(|value| value_of(&*store, value)).collect())
                 }
                 Err(error) => failed(error.downcast_ref::<Trap>(), || format!("{error:#}")),
             };
-            let event = Event { what: format!("export {name:?}"), arguments, ending };
+            let fuel_left = fuel_after(store, &ending);
+            let event = Event { what: format!("export {name:?}"), arguments, ending, fuel_left };
             store.data_mut().events.push(event);
         }
     }
     Ok(())
+}
+
+/// Gives the store what instantiation, or a call, has.
+fn refuel(store: &mut Store<Host>) {
+    if let Some(fuel) = store.data().fuel {
+        store.set_fuel(fuel).expect("it is counted");
+    }
+}
+
+/// What is left of it, where that is compared.
+fn fuel_after(store: &Store<Host>, ending: &Ending) -> Option<u64> {
+    match ending {
+        Ending::Returned(_) => store.data().fuel.map(|_| store.get_fuel().expect("it is counted")),
+        Ending::Trapped(_) | Ending::Failed(_) => None,
+    }
 }
 
 /// Something for import `number`.
@@ -125,6 +148,7 @@ fn function(store: &mut Store<Host>, number: usize, ty: FuncType) -> Func {
     let result_types: Vec<ValType> = ty.results().collect();
     Func::new(store, ty, move |mut caller: Caller<'_, Host>, params, results| {
         let arguments = params.iter().map(|param| value_of(&caller, param)).collect();
+        let fuel_left = caller.data().fuel.map(|_| caller.get_fuel().expect("it is counted"));
         let mut random = caller.data().random.clone();
         for (result, ty) in results.iter_mut().zip(&result_types) {
             *result = value(&mut caller, ty, &mut random).expect("host references can be made");
@@ -133,7 +157,7 @@ fn function(store: &mut Store<Host>, number: usize, ty: FuncType) -> Func {
         let ending = Ending::Returned(returned);
         let host = caller.data_mut();
         host.random = random;
-        host.events.push(Event { what: format!("import {number}"), arguments, ending });
+        host.events.push(Event { what: format!("import {number}"), arguments, ending, fuel_left });
         Ok(())
     })
 }
@@ -237,6 +261,7 @@ fn failed(trap: Option<&Trap>, error: impl FnOnce() -> String) -> Ending {
         Trap::IntegerDivisionByZero => TrapClass::IntegerDivisionByZero,
         Trap::BadConversionToInteger => TrapClass::BadConversionToInteger,
         Trap::UnreachableCodeReached => TrapClass::Unreachable,
+        Trap::OutOfFuel => TrapClass::OutOfFuel,
         trap if is_table_out_of_bounds(trap) => TrapClass::TableOutOfBounds,
         trap => return Ending::Failed(trap.to_string()),
     })
