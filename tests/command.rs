@@ -16,7 +16,7 @@ use crate::support;
 type Test = (&'static str, fn() -> Result<()>);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [Test; 17] = [
+    let tests: [Test; 18] = [
         ("emits", emits),
         ("standard_streams", standard_streams),
         ("usage", usage),
@@ -33,6 +33,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("run_traps", run_traps),
         ("run_invokes", run_invokes),
         ("run_refuses", run_refuses),
+        ("run_limits", run_limits),
         ("wast", wast),
     ];
     let trial = |(name, test): Test| {
@@ -436,6 +437,48 @@ fn run_invokes() -> Result<()> {
     ];
     for (name, arguments, message) in cases {
         invoke(name, arguments).fails(1, message)?;
+    }
+    Ok(())
+}
+
+fn run_limits() -> Result<()> {
+    let scratch = Scratch::new("limits");
+    let program = scratch.write(
+        "limits.wat",
+        r#"(module
+          (memory 1)
+          (func (export "spin") (loop $again (br $again)))
+          (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))"#,
+    );
+    let program = text(&program);
+    let invoke = |limits: &[&str], call: &[&str]| {
+        aotc([&["run"], limits, &["--invoke", call[0], program], &call[1..]].concat())
+    };
+    let stopped = |limits: &[&str], why: &str| {
+        let ended = invoke(limits, &["spin"]);
+        ended.fails(124, why)?;
+        ensure!(ended.stderr.contains("function 0"), "{}", ended.stderr);
+        Ok(())
+    };
+    stopped(
+        &["--fuel", "1000"],
+        "error: the program consumed all of its 1000 units of fuel (--fuel)",
+    )?;
+    stopped(&["--timeout", "100ms"], "error: the program ran longer than 100ms (--timeout)")?;
+    // What ends in time ends as without limits.
+    let enough = ["--fuel", "1000", "--timeout", "1m", "--max-memory", "2G"];
+    ensure!(invoke(&enough, &["grow", "1"]).with_code(0)? == "1\n");
+    ensure!(invoke(&["--max-memory", "128K"], &["grow", "2"]).with_code(0)? == "-1\n");
+    let refused = "error: memory minimum size of 1 pages exceeds memory limits";
+    invoke(&["--max-memory", "1K"], &["grow", "1"]).fails(1, refused)?;
+    // An image that cannot be stopped is refused, and the error names the option.
+    let image = scratch.path("limits.aot");
+    aotc(["compile", program, "-o", text(&image)]).with_code(0)?;
+    let ended = aotc(["run", "--fuel", "1000", "--invoke", "spin", text(&image)]);
+    ended.with_code(1)?;
+    ensure!(ended.stderr.contains("compile the module with --fuel"), "{}", ended.stderr);
+    for limits in [["--timeout", "1h"], ["--max-memory", "x"], ["--fuel", "-1"]] {
+        invoke(&limits, &["spin"]).with_code(2)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::options::CompileOptions;
+use super::options::{CompileOptions, InterruptionOptions};
 use super::{Failure, compile_file, in_file, output};
 use crate::{CHeader, Emit, Options, c_header};
 
@@ -25,6 +25,8 @@ pub(super) struct Args {
     symbol_prefix: Option<String>,
     #[command(flatten)]
     options: CompileOptions,
+    #[command(flatten)]
+    interruption: InterruptionOptions,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -65,7 +67,7 @@ impl EmitArg {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let mut options = args.options.to_options()?;
+    let mut options = args.options.to_options(args.interruption.to_interruption())?;
     if options.name.is_none() {
         options.name = module_name(&args.input);
     }

@@ -1,10 +1,11 @@
 //! The command `aotc`: the one place where the compiler and the loader meet.
 //!
 //! Exit codes: 0 success; 1 the input is bad or a test failed; 2 wrong usage; 3 a file cannot be read or
-//! written; 70 a bug of the compiler. `aotc run` ends with the program's own code, 134 if it traps.
+//! written; 70 a bug of the compiler. `aotc run` ends with the program's own code, 134 if it traps, 124 if it is stopped.
 
 mod compile;
 mod inspect;
+mod limits;
 mod options;
 mod output;
 mod run;
@@ -28,6 +29,8 @@ const EXIT_USAGE: u8 = 2;
 const EXIT_IO: u8 = 3;
 /// A bug; `EX_SOFTWARE` of sysexits.
 const EXIT_INTERNAL: u8 = 70;
+/// A program was stopped by `--fuel` or `--timeout`, as by `timeout(1)`.
+const EXIT_STOPPED: u8 = 124;
 /// A program trapped: 128 + SIGABRT, as a shell shows a native crash.
 const EXIT_TRAP: u8 = 134;
 

@@ -27,12 +27,6 @@ pub(super) struct CompileOptions {
     /// How memory accesses are kept in bounds.
     #[arg(long, value_enum, default_value_t = BoundsArg::Guard)]
     bounds: BoundsArg,
-    /// Count what the code executes, so that fuel can stop it (`Config::consume_fuel`).
-    #[arg(long)]
-    fuel: bool,
-    /// Let the code look at the engine's epoch, so that a deadline can stop it (`Config::epoch_interruption`).
-    #[arg(long)]
-    epochs: bool,
     /// Leave out the map from code to offsets in the wasm file.
     #[arg(long)]
     no_address_map: bool,
@@ -45,6 +39,24 @@ pub(super) struct CompileOptions {
     /// Threads to compile with (default: one per processor).
     #[arg(long)]
     threads: Option<NonZero<usize>>,
+}
+
+/// How code lets itself be stopped: apart, since `aotc run` stops it and decides for itself.
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub(super) struct InterruptionOptions {
+    /// Count what the code executes, so that fuel can stop it (`Config::consume_fuel`).
+    #[arg(long)]
+    fuel: bool,
+    /// Let the code look at the engine's epoch, so that a deadline can stop it (`Config::epoch_interruption`).
+    #[arg(long)]
+    epochs: bool,
+}
+
+impl InterruptionOptions {
+    /// The library's.
+    pub(super) fn to_interruption(self) -> Interruption {
+        Interruption { fuel: self.fuel, epochs: self.epochs }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -98,14 +110,16 @@ pub fn parse_options(words: &str) -> anyhow::Result<Options> {
     struct Alone {
         #[command(flatten)]
         options: CompileOptions,
+        #[command(flatten)]
+        interruption: InterruptionOptions,
     }
     let alone = Alone::try_parse_from(["aotc"].into_iter().chain(words.split_whitespace()))?;
-    Ok(alone.options.to_options()?)
+    Ok(alone.options.to_options(alone.interruption.to_interruption())?)
 }
 
 impl CompileOptions {
-    /// The library's options.
-    pub(super) fn to_options(&self) -> Result<Options, crate::Error> {
+    /// The library's options, for code that lets itself be stopped in these ways.
+    pub(super) fn to_options(&self, interruption: Interruption) -> Result<Options, crate::Error> {
         let target = match self.target {
             TargetArg::X86_64Linux => Target { arch: Arch::X86_64, os: Os::Linux },
         };
@@ -133,7 +147,7 @@ impl CompileOptions {
             },
             trap_style,
             bounds_style,
-            interruption: Interruption { fuel: self.fuel, epochs: self.epochs },
+            interruption,
             debug_lines: if self.no_debug_lines {
                 DebugLinesStyle::Omit
             } else {

@@ -6,10 +6,12 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail};
 use aotc_loader::{
-    Config, Engine, Func, Instance, Linker, Module, Store, Trap, Val, ValType, WasmCoreDump,
+    Config, Engine, Func, Instance, Linker, Module, Store, StoreLimits, Trap, Val, ValType,
+    WasmCoreDump,
 };
 use aotc_wasi::{FsPerms, ProcExit, WasiCtx};
 
+use super::limits::Limits;
 use super::options::CompileOptions;
 use super::{EXIT_INPUT, EXIT_TRAP, EXIT_USAGE, Failure, compile_file, output};
 use crate::Emit;
@@ -29,6 +31,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     coredump: Option<PathBuf>,
     #[command(flatten)]
+    limits: Limits,
+    #[command(flatten)]
     options: CompileOptions,
     /// The program: a module in the binary or text format, or an image.
     file: PathBuf,
@@ -37,14 +41,25 @@ pub(super) struct Args {
     args: Vec<String>,
 }
 
+/// What host functions know.
+struct Host {
+    wasi: WasiCtx,
+    limits: StoreLimits,
+}
+
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let engine = Engine::new(Config::new().coredump_on_trap(args.coredump.is_some()))
-        .map_err(|error| Failure::new(EXIT_INPUT, error))?;
+    let mut config = Config::new();
+    config.coredump_on_trap(args.coredump.is_some());
+    args.limits.configure(&mut config);
+    let engine = Engine::new(&config).map_err(|error| Failure::new(EXIT_INPUT, error))?;
     let module = load(&engine, args)?;
     let wasi = wasi_ctx(args).map_err(|error| Failure::new(EXIT_USAGE, error))?;
     match execute(&engine, &module, wasi, args) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => ended(error),
+        Err(error) => match args.limits.explain(error) {
+            Ok(stopped) => Err(stopped),
+            Err(error) => ended(error),
+        },
     }
 }
 
@@ -57,7 +72,7 @@ fn load(engine: &Engine, args: &Args) -> Result<Module, Failure> {
     if input.starts_with(b"\x7fELF") {
         return Module::open(engine, &args.file).map_err(at_file);
     }
-    let mut options = args.options.to_options()?;
+    let mut options = args.options.to_options(args.limits.interruption())?;
     if options.name.is_none() {
         options.name = args.file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
     }
@@ -92,8 +107,10 @@ fn wasi_ctx(args: &Args) -> Result<WasiCtx> {
 
 fn execute(engine: &Engine, module: &Module, wasi: WasiCtx, args: &Args) -> Result<()> {
     let mut linker = Linker::new(engine);
-    aotc_wasi::add_to_linker(&mut linker, |wasi: &mut WasiCtx| wasi)?;
-    let mut store = Store::new(engine, wasi);
+    aotc_wasi::add_to_linker(&mut linker, |host: &mut Host| &mut host.wasi)?;
+    let mut store = Store::new(engine, Host { wasi, limits: args.limits.store_limits() });
+    store.limiter(|host| &mut host.limits);
+    args.limits.begin(&mut store)?;
     let outcome = execute_in(&mut store, &linker, module, args);
     if let (Err(error), Some(file)) = (&outcome, &args.coredump)
         && let Some(dump) = error.downcast_ref::<WasmCoreDump>()
@@ -107,8 +124,8 @@ fn execute(engine: &Engine, module: &Module, wasi: WasiCtx, args: &Args) -> Resu
 }
 
 fn execute_in(
-    mut store: &mut Store<WasiCtx>,
-    linker: &Linker<WasiCtx>,
+    mut store: &mut Store<Host>,
+    linker: &Linker<Host>,
     module: &Module,
     args: &Args,
 ) -> Result<()> {
@@ -129,12 +146,7 @@ fn execute_in(
     }
 }
 
-fn invoke(
-    store: &mut Store<WasiCtx>,
-    instance: Instance,
-    name: &str,
-    args: &[String],
-) -> Result<()> {
+fn invoke(store: &mut Store<Host>, instance: Instance, name: &str, args: &[String]) -> Result<()> {
     let function = instance
         .get_func(&mut *store, name)
         .ok_or_else(|| anyhow!("the module exports no function called `{name}`"))?;
@@ -149,7 +161,7 @@ fn invoke(
 }
 
 /// The arguments as the function's parameters.
-fn arguments(store: &Store<WasiCtx>, function: &Func, args: &[String]) -> Result<Vec<Val>> {
+fn arguments(store: &Store<Host>, function: &Func, args: &[String]) -> Result<Vec<Val>> {
     let ty = function.ty(store);
     let params: Vec<ValType> = ty.params().collect();
     if params.len() != args.len() {

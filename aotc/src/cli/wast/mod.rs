@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use aotc_loader::{Engine, Module};
 
-use super::options::CompileOptions;
+use super::options::{CompileOptions, InterruptionOptions};
 use super::{EXIT_INPUT, EXIT_IO, Failure};
 use crate::{Emit, Options, parallel};
 
@@ -22,6 +22,8 @@ use crate::{Emit, Options, parallel};
 pub(super) struct Args {
     #[command(flatten)]
     options: CompileOptions,
+    #[command(flatten)]
+    interruption: InterruptionOptions,
     /// Scripts, or directories that are searched for `.wast` files.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
@@ -40,7 +42,7 @@ pub struct Outcome {
 pub type Door<'a> = dyn Fn(&Engine, &[u8]) -> anyhow::Result<Module> + Sync + 'a;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let mut options = args.options.to_options()?;
+    let mut options = args.options.to_options(args.interruption.to_interruption())?;
     let threads = options.thread_count();
     // Scripts run side by side; a module in one is small.
     options.threads = NonZero::new(1);
