@@ -73,8 +73,8 @@ pub enum LoadError {
         /// Its answer.
         source: std::io::Error,
     },
-    /// There is not enough memory.
-    #[cfg(not(feature = "std"))]
+    /// The allocator has no memory for what a module needs. The system's answer that it has none is [`LoadError::Os`];
+    /// [`LoadError::is_out_of_memory`] is true of both.
     OutOfMemory {
         /// What was tried.
         action: &'static str,
@@ -115,7 +115,6 @@ impl fmt::Display for LoadError {
             // The system's answer is the error's source.
             #[cfg(feature = "std")]
             Self::Os { action, .. } => write!(f, "cannot {action}"),
-            #[cfg(not(feature = "std"))]
             Self::OutOfMemory { action } => write!(f, "cannot {action}: out of memory"),
         }
     }
@@ -132,6 +131,27 @@ impl core::error::Error for LoadError {
 }
 
 impl LoadError {
+    /// Whether memory, or addresses, ran out: the same may succeed when some was given back.
+    ///
+    /// ```
+    /// use aotc_loader::{Engine, LoadError, Module};
+    ///
+    /// # let image: &[u8] = &[];
+    /// if let Err(error) = Module::from_bytes(&Engine::default(), image)
+    ///     && error.downcast_ref::<LoadError>().is_some_and(LoadError::is_out_of_memory)
+    /// {
+    ///     println!("try again later");
+    /// }
+    /// ```
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::OutOfMemory { .. } => true,
+            #[cfg(feature = "std")]
+            Self::Os { source, .. } => source.kind() == std::io::ErrorKind::OutOfMemory,
+            _ => false,
+        }
+    }
+
     pub(crate) fn image(what: impl Into<String>) -> Self {
         Self::Image { what: what.into() }
     }

@@ -105,6 +105,7 @@ mod memory;
 mod memory_view;
 mod module;
 mod prelude;
+mod reserve;
 mod similar;
 mod store;
 mod sync;

@@ -13,7 +13,7 @@ use crate::extern_::Extern;
 use crate::func::{Caller, Func, HostFunc, IntoFunc};
 #[cfg(feature = "async")]
 use crate::func::{WasmRet, WasmTyList};
-use crate::instance::{self, Given, Instance, InstancePre, Item};
+use crate::instance::{self, Given, Instance, InstancePre, Item, Items};
 use crate::module::Module;
 use crate::prelude::*;
 use crate::similar;
@@ -481,12 +481,11 @@ impl<T: 'static> Linker<T> {
         Ok(InstancePre { module: module.clone(), items, data: PhantomData })
     }
 
-    fn resolve(&self, store: Option<&StoreOpaque>, module: &Module) -> Result<Arc<[Item]>> {
+    fn resolve(&self, store: Option<&StoreOpaque>, module: &Module) -> Result<Arc<Items>> {
         if !Engine::same(&self.engine, module.engine()) {
             return Err(LinkError::OtherEngine.into());
         }
-        let mut items = Vec::with_capacity(module.data().imports().len());
-        for (index, import) in module.imports().enumerate() {
+        Items::new(module.imports().enumerate().map(|(index, import)| {
             let definition =
                 self.find(import.module(), import.name()).ok_or_else(|| self.unknown(&import))?;
             let given = match store {
@@ -497,9 +496,8 @@ impl<T: 'static> Linker<T> {
                 None => Given { ty: definition.ty.clone(), guard_bytes: definition.guard_bytes },
             };
             instance::check(module, index, &given)?;
-            items.push(definition.item.clone());
-        }
-        Ok(items.into())
+            Ok(definition.item.clone())
+        }))
     }
 
     pub(crate) fn insert_func(

@@ -18,14 +18,22 @@ pub(crate) fn reserve<T>(items: &mut Vec<T>, count: usize) -> Result<(), LoadErr
     items.try_reserve(count).map_err(|_| LoadError::OutOfMemory { action: "keep an instance" })
 }
 
+/// Room for `count` items in an empty collection, and not more.
+///
+/// # Errors
+/// [`LoadError::OutOfMemory`].
+pub(crate) fn reserve_exact<T>(items: &mut Vec<T>, count: usize) -> Result<(), LoadError> {
+    let what = LoadError::OutOfMemory { action: "keep what a module declares" };
+    items.try_reserve_exact(count).map_err(|_| what)
+}
+
 /// As many items as the iterator says.
 ///
 /// # Errors
 /// [`LoadError::OutOfMemory`].
 pub(crate) fn collect<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Box<[T]>, LoadError> {
     let mut all = Vec::new();
-    let what = LoadError::OutOfMemory { action: "keep what a module declares" };
-    all.try_reserve_exact(items.len()).map_err(|_| what)?;
+    reserve_exact(&mut all, items.len())?;
     // Not more, whatever the iterator does, so that nothing is allocated.
     let count = items.len();
     all.extend(items.take(count));

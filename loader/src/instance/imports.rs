@@ -1,6 +1,7 @@
 //! Matching what is given with what a module imports.
 
 use alloc::sync::Arc;
+use core::ops::Deref;
 
 use anyhow::Result;
 use aotc_abi::meta::NO_MAXIMUM;
@@ -11,8 +12,35 @@ use crate::extern_::Extern;
 use crate::func::HostFunc;
 use crate::module::Module;
 use crate::prelude::*;
+use crate::reserve::reserve_exact;
 use crate::store::StoreOpaque;
 use crate::types::ExternType;
+
+/// What a module's imports were matched with, in their order.
+pub(crate) struct Items(Box<[Item]>);
+
+impl Items {
+    /// As many as `items` says, each of which may fail.
+    ///
+    /// # Errors
+    /// [`crate::LoadError::OutOfMemory`]; the first of an item.
+    pub(crate) fn new(items: impl ExactSizeIterator<Item = Result<Item>>) -> Result<Arc<Self>> {
+        let mut all = Vec::new();
+        reserve_exact(&mut all, items.len())?;
+        for item in items {
+            all.push(item?);
+        }
+        Ok(Arc::new(Self(all.into_boxed_slice())))
+    }
+}
+
+impl Deref for Items {
+    type Target = [Item];
+
+    fn deref(&self) -> &[Item] {
+        &self.0
+    }
+}
 
 /// Something that is given to an import.
 #[derive(Clone)]

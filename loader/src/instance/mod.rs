@@ -25,7 +25,7 @@ use aotc_abi::vmctx::{
 
 #[cfg(not(feature = "std"))]
 pub(crate) use heap_slot::Slot;
-pub(crate) use imports::{Given, Item, check, names};
+pub(crate) use imports::{Given, Item, Items, check, names};
 #[cfg(feature = "std")]
 pub(crate) use pool::Pool;
 pub(crate) use recycle::Recycled;
@@ -34,7 +34,7 @@ pub(crate) use slot::{Keep, Slot};
 
 use crate::builtins;
 use crate::call::{self, Callee};
-use crate::error::LinkError;
+use crate::error::{LinkError, LoadError};
 use crate::extern_::{Export, Extern};
 use crate::func::{Func, RawFunc, TypedFunc, WasmParams, WasmResults, host_record};
 use crate::global::Global;
@@ -220,7 +220,7 @@ impl Instance {
 /// A module with its imports, matched once and for all: see [`crate::Linker::instantiate_pre`].
 pub struct InstancePre<T: 'static> {
     pub(crate) module: Module,
-    pub(crate) items: Arc<[Item]>,
+    pub(crate) items: Arc<Items>,
     pub(crate) data: PhantomData<fn() -> T>,
 }
 
@@ -248,12 +248,12 @@ impl<T: 'static> InstancePre<T> {
 }
 
 /// The items for a module's imports, one for each, which match.
-fn items_of(store: &StoreOpaque, module: &Module, imports: &[Extern]) -> Result<Arc<[Item]>> {
+fn items_of(store: &StoreOpaque, module: &Module, imports: &[Extern]) -> Result<Arc<Items>> {
     let expected = module.plan().imports.len();
     if imports.len() != expected {
         return Err(LinkError::ImportCount { expected, found: imports.len() }.into());
     }
-    let items: Arc<[Item]> = imports.iter().copied().map(Item::Extern).collect();
+    let items = Items::new(imports.iter().copied().map(|import| Ok(Item::Extern(import))))?;
     check_items(store, module, &items)?;
     Ok(items)
 }
@@ -293,7 +293,7 @@ pub(crate) fn check_items(store: &StoreOpaque, module: &Module, items: &[Item]) 
 pub(crate) fn instantiate(
     store: &mut StoreOpaque,
     module: &Module,
-    items: &Arc<[Item]>,
+    items: &Arc<Items>,
 ) -> Result<Instance> {
     if !crate::Engine::same(&store.engine, module.engine()) {
         return Err(LinkError::OtherEngine.into());
@@ -351,6 +351,9 @@ fn allocate(
     module: &Module,
     items: &[Item],
 ) -> Result<(u32, InstanceCtx)> {
+    let plan = module.plan();
+    // From here on nothing is allocated but memories and tables.
+    store.reserve(plan.memories.len(), plan.tables.len())?;
     let slot = module.take_slot(store.key)?;
     let ctx = slot.ctx();
     let index = store.instances.len() as u32;
@@ -445,7 +448,7 @@ fn fill_tables(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Re
                 let mut data =
                     TableData { definition, element, max, growth_max, storage: Vec::new() };
                 if elements == 0 && data.grow(0, min).is_none() {
-                    return Err(anyhow!("cannot allocate a table of {min} elements"));
+                    return Err(LoadError::OutOfMemory { action: ALLOCATE_TABLE }.into());
                 }
                 store.push_table(data).index
             }
@@ -454,6 +457,9 @@ fn fill_tables(store: &mut StoreOpaque, module: &Module, ctx: InstanceCtx) -> Re
     }
     Ok(())
 }
+
+/// What fails when a table cannot be allocated.
+const ALLOCATE_TABLE: &str = "allocate the elements of a table";
 
 /// What a table is at first; if its elements are not below the context, it has none yet.
 fn table_definition(

@@ -89,6 +89,8 @@ struct Free {
     warm: BTreeMap<u64, VecDeque<Warm>>,
     warm_count: u32,
     clock: u64,
+    /// Slots that the system refused to unmap. They are tried again when nothing else is free.
+    stuck: Vec<Slot>,
 }
 
 struct Warm {
@@ -321,7 +323,6 @@ impl Pool {
         let region =
             unsafe { self.region.part(start, end - start, self.keys.get(stripe).copied()) };
         Slot::map(module, region, Place::Pooled(index)).map_err(|(slot, error)| {
-            // If this fails as well, the place is not used again.
             if let Ok(index) = self.empty(slot) {
                 self.home(stripe).lock().cold.push(index);
             }
@@ -372,7 +373,6 @@ impl Pool {
     pub(crate) fn give_back_dirty(&self, slot: Slot, module: &Module) {
         let SlotPlan { memories, tables, .. } = module.plan().slot;
         let home = self.home(self.stripe_of(&slot));
-        // If this fails as well, the place is not used again.
         if let Ok(index) = self.empty(slot) {
             home.lock().cold.push(index);
         }
@@ -400,8 +400,10 @@ impl Pool {
         let mut free = 0;
         for shard in &self.shards {
             let lists = shard.lock();
-            free +=
-                u64::from(lists.warm_count) + lists.cold.len() as u64 + lists.fresh.len() as u64;
+            free += u64::from(lists.warm_count)
+                + lists.cold.len() as u64
+                + lists.fresh.len() as u64
+                + lists.stuck.len() as u64;
             usage.warm += lists.warm_count;
             memories += shard.memories.load(Ordering::Relaxed);
             tables += shard.tables.load(Ordering::Relaxed);
@@ -435,11 +437,15 @@ impl Pool {
         &self.stripe(stripe)[thread::number() % self.shards_per_key]
     }
 
-    /// Unmaps what a slot holds; gives the place.
+    /// Unmaps what a slot holds; gives the place. If that fails, the slot is kept to be tried again.
     fn empty(&self, slot: Slot) -> Result<u32> {
-        let index = place_of(&slot);
-        slot.clear()?;
-        Ok(index)
+        match slot.clear() {
+            Ok(()) => Ok(place_of(&slot)),
+            Err(error) => {
+                self.home(self.stripe_of(&slot)).lock().stuck.push(slot);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -480,7 +486,14 @@ fn keys_for(config: &PoolingAllocationConfig, useful: u64) -> Result<&'static [K
 
 impl Shard {
     fn new(fresh: StepBy<Range<u32>>) -> Self {
-        let free = Free { fresh, cold: Vec::new(), warm: BTreeMap::new(), warm_count: 0, clock: 0 };
+        let free = Free {
+            fresh,
+            cold: Vec::new(),
+            warm: BTreeMap::new(),
+            warm_count: 0,
+            clock: 0,
+            stuck: Vec::new(),
+        };
         Self { free: Mutex::new(free), memories: AtomicI64::new(0), tables: AtomicI64::new(0) }
     }
 
@@ -516,7 +529,10 @@ impl Free {
             return self.oldest();
         }
         let empty = self.cold.pop().or_else(|| self.fresh.next());
-        empty.map(Found::Empty).or_else(|| self.oldest())
+        empty
+            .map(Found::Empty)
+            .or_else(|| self.oldest())
+            .or_else(|| self.stuck.pop().map(Found::Other))
     }
 
     /// The warm slot that was not used for the longest time.

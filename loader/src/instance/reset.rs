@@ -3,9 +3,11 @@
 use anyhow::{Result, bail};
 use aotc_abi::vmctx::{VmFunctionImport, VmMemoryDefinition, VmTableDefinition};
 
-use super::{Instance, Written, start, table_definition};
+use super::{ALLOCATE_TABLE, Instance, Written, start, table_definition};
+use crate::error::LoadError;
 use crate::module::{MemoryPlan, Module, TablePlan};
 use crate::prelude::*;
+use crate::reserve::collect;
 use crate::store::{AsContextMut, StoreOpaque};
 use crate::types::ExternType;
 use crate::vmctx::{InstanceCtx, VmPtr};
@@ -95,7 +97,7 @@ fn reset_slot(
             ImportRecord::Address(Kept::new(ctx.at(import.slot)))
         }
     });
-    let imports: Vec<ImportRecord> = imports.collect();
+    let imports = collect(imports)?;
     let memories = plan.memories.iter().filter_map(|memory| match *memory {
         MemoryPlan::Separate { definition, .. } => Some(Kept::new(ctx.at(definition))),
         MemoryPlan::Imported | MemoryPlan::AtCtx { .. } => None,
@@ -135,7 +137,7 @@ fn reset_tables(
         let data = store.table_mut(table);
         data.storage.clear();
         if elements == 0 && data.grow(0, min).is_none() {
-            bail!("cannot allocate a table of {min} elements");
+            return Err(LoadError::OutOfMemory { action: ALLOCATE_TABLE }.into());
         }
     }
     Ok(())

@@ -136,7 +136,7 @@ impl Slot {
     }
 
     /// Unmaps everything; the addresses stay reserved.
-    pub(crate) fn clear(self) -> Result<()> {
+    pub(crate) fn clear(&self) -> Result<()> {
         self.region.clear()
     }
 

@@ -19,6 +19,7 @@ use super::{Found, Module, Source, image};
 use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::prelude::*;
+use crate::reserve::zeros;
 use crate::sys;
 
 /// What the bytes of a compiled artifact are. See [`Engine::detect_precompiled`].
@@ -101,14 +102,13 @@ impl Module {
         let Some(file) = self.artifact_file() else {
             bail!("the module's artifact is not at hand: it was not loaded from a file or bytes");
         };
-        let read = || {
-            let file = File::from(file.try_clone_to_owned()?);
-            let mut bytes = vec![0; file.metadata()?.len() as usize];
-            let read = sys::read_at(file.as_fd(), 0, &mut bytes)?;
-            bytes.truncate(read);
-            Ok(bytes)
-        };
-        Ok(read().map_err(LoadError::os("read the file"))?)
+        let file = File::from(file.try_clone_to_owned().map_err(LoadError::os("read the file"))?);
+        let length = file.metadata().map_err(LoadError::os("read the file"))?.len();
+        let mut bytes = zeros(length as usize)?;
+        let read =
+            sys::read_at(file.as_fd(), 0, &mut bytes).map_err(LoadError::os("read the file"))?;
+        bytes.truncate(read);
+        Ok(bytes)
     }
 
     /// Makes the file now that instances map their first contents from, and not with the first instance. Only

@@ -19,6 +19,7 @@ use crate::engine::Engine;
 use crate::error::LoadError;
 use crate::image::Source as InstanceSource;
 use crate::prelude::*;
+use crate::reserve::zeros;
 use crate::sys::{self, FileMapping};
 
 /// An instance image in a file.
@@ -142,7 +143,7 @@ pub(super) struct FileInput<'a> {
 impl<'a> FileInput<'a> {
     pub(super) fn new(file: BorrowedFd<'a>, bytes: u64) -> Result<Self> {
         let head_bytes = if bytes <= WHOLE_BYTES_MAX { bytes as usize } else { image::HEAD_BYTES };
-        let mut head = vec![0; head_bytes];
+        let mut head = zeros(head_bytes)?;
         let read = sys::read_at(file, 0, &mut head).map_err(LoadError::os("read the file"))?;
         head.truncate(read);
         Ok(Self { file, bytes, head })

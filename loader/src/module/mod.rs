@@ -59,6 +59,7 @@ use crate::instance::{Recycled, Slot, Written};
 #[cfg(feature = "std")]
 use crate::memory::PAGE_BYTES;
 use crate::prelude::*;
+use crate::reserve::collect;
 use crate::sync::OnceLock;
 use crate::sys::keys::Key;
 use crate::types::{
@@ -195,12 +196,11 @@ impl Module {
             CodeOrder::Linked => ModuleData::parse_linked(looked_at),
         };
         let data = data.map_err(LoadError::from)?;
-        let types: Box<[FuncType]> =
-            data.types().iter().map(|ty| FuncType::from_meta(&data, &ty)).collect();
+        let types = collect(data.types().iter().map(|ty| FuncType::from_meta(&data, &ty)))?;
         for ty in &types {
             engine.types().add(ty)?;
         }
-        let plan = Plan::new(&data, &types);
+        let plan = Plan::new(&data, &types)?;
         check_reachable(&data, &plan).map_err(LoadError::from)?;
         #[cfg(feature = "std")]
         if let Some(pool) = engine.pool() {

@@ -5,8 +5,10 @@ use aotc_abi::target::BoundsStyle;
 use aotc_abi::vmctx;
 
 use super::item_type;
+use crate::error::LoadError;
 use crate::memory::{PAGE_BYTES, RESERVED_BYTES};
 use crate::prelude::*;
+use crate::reserve::collect;
 use crate::types::{ExternType, FuncType, RefType, element_type};
 
 /// A module's imports, and the records below its context that the loader fills.
@@ -99,17 +101,15 @@ pub(crate) struct Trampolines {
 }
 
 impl Plan {
-    pub(super) fn new(data: &ModuleData<'_>, types: &[FuncType]) -> Self {
-        let mut trampolines: Vec<Trampolines> = data
-            .types()
-            .iter()
-            .map(|ty| Trampolines {
-                hash: ty.hash,
-                entry: ty.entry,
-                direct: ty.direct,
-                exit: ty.exit,
-            })
-            .collect();
+    /// # Errors
+    /// [`LoadError::OutOfMemory`].
+    pub(super) fn new(data: &ModuleData<'_>, types: &[FuncType]) -> Result<Self, LoadError> {
+        let mut trampolines = collect(data.types().iter().map(|ty| Trampolines {
+            hash: ty.hash,
+            entry: ty.entry,
+            direct: ty.direct,
+            exit: ty.exit,
+        }))?;
         trampolines.sort_unstable_by_key(|trampolines| trampolines.hash);
         let imports = data.imports().iter().map(|import| {
             let ty = item_type(data, types, import.kind, import.index);
@@ -117,16 +117,16 @@ impl Plan {
             let exit = trampolines.map_or(0, |trampolines| trampolines.exit);
             ImportPlan { ty, slot: import_slot(data, &import), exit }
         });
-        let imports = imports.collect();
-        let memories: Box<[MemoryPlan]> = data.memories().iter().map(MemoryPlan::new).collect();
-        let tables: Box<[TablePlan]> = data.tables().iter().map(TablePlan::new).collect();
-        Self {
+        let imports = collect(imports)?;
+        let memories = collect(data.memories().iter().map(MemoryPlan::new))?;
+        let tables = collect(data.tables().iter().map(TablePlan::new))?;
+        Ok(Self {
             imports,
             slot: SlotPlan::new(data, &memories, &tables),
             tables,
             memories,
-            trampolines: trampolines.into(),
-        }
+            trampolines,
+        })
     }
 
     /// The trampolines for the type with this hash.

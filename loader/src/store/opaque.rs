@@ -30,10 +30,11 @@ use crate::creator::CreatedMemory;
 use crate::engine::Engine;
 use crate::extern_::Extern;
 use crate::func::{Func, HostFunc, RawFunc, host_record};
-use crate::instance::{Item, Slot, Written};
+use crate::instance::{Items, Slot, Written};
 use crate::memory::Memory;
 use crate::module::Module;
 use crate::prelude::*;
+use crate::reserve::reserve;
 use crate::sys::keys::{self, Key};
 use crate::sys::thread::Outermost;
 use crate::sys::{self, ExactMapping, Reservation};
@@ -90,7 +91,7 @@ pub struct StoreOpaque {
     pub(crate) table_indices: Vec<u32>,
     pub(crate) modules: Vec<Module>,
     /// Imports that instances refer to: host functions live in them.
-    pub(crate) imports: Vec<Arc<[Item]>>,
+    pub(crate) imports: Vec<Arc<Items>>,
     #[allow(clippy::vec_box, reason = "compiled code holds the addresses")]
     host_func_refs: Vec<Box<VmHostFuncRef>>,
     /// Places in `host_func_refs` for whose type no exit trampoline is known yet.
@@ -332,18 +333,18 @@ impl StoreOpaque {
         assert!(self.id == id, "object used with the wrong store");
     }
 
-    /// Lets the host touch all memories, if those of the store have a protection key.
-    pub(crate) fn open_keys(&self) {
-        if self.key.is_some() {
-            keys::open();
-        }
+    /// Lets the host touch all memories, if those of the store have a protection key. Gives the key if this thread could touch
+    /// only those before, so that whoever calls the host back gives it to [`restrict_again`].
+    pub(crate) fn open_keys(&self) -> Option<Key> {
+        let key = self.key?;
+        let restricted = keys::is_restricted(key);
+        keys::open();
+        restricted.then_some(key)
     }
 
     /// Lets this thread touch the store's memories only, if they have a protection key: WebAssembly goes on.
     pub(crate) fn restrict_keys(&self) {
-        if let Some(key) = self.key {
-            keys::restrict(key);
-        }
+        restrict_again(self.key);
     }
 
     /// Address of the [`VmStoreCtx`], by which compiled code knows the store.
@@ -646,6 +647,21 @@ impl StoreOpaque {
 
     // Instances.
 
+    /// Room for one more instance, whose index spaces have as many memories and tables.
+    ///
+    /// # Errors
+    /// [`crate::LoadError::OutOfMemory`].
+    pub(crate) fn reserve(&mut self, memories: usize, tables: usize) -> Result<()> {
+        reserve(&mut self.instances, 1)?;
+        reserve(&mut self.modules, 1)?;
+        reserve(&mut self.imports, 1)?;
+        reserve(&mut self.memories, memories)?;
+        reserve(&mut self.memory_indices, memories)?;
+        reserve(&mut self.tables, tables)?;
+        reserve(&mut self.table_indices, tables)?;
+        Ok(())
+    }
+
     /// How much there is of what an instantiation adds.
     pub(crate) fn extent(&self) -> Extent {
         Extent {
@@ -707,6 +723,13 @@ impl StoreOpaque {
     #[cold]
     pub(crate) fn record_panic(&mut self, panic: Payload) {
         self.raised = Some(Box::new(Raised::Panic(PanicBox::new(panic))));
+    }
+}
+
+/// Takes back what [`StoreOpaque::open_keys`] allowed: WebAssembly goes on, if it ran before. This may be another thread.
+pub(crate) fn restrict_again(key: Option<Key>) {
+    if let Some(key) = key {
+        keys::restrict(key);
     }
 }
 
