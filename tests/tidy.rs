@@ -23,6 +23,7 @@ const UNSAFE_FILES: &[&str] = &[
     "capi/src/global.rs",
     "capi/src/host.rs",
     "capi/src/instance.rs",
+    "capi/src/linked.rs",
     "capi/src/linker.rs",
     "capi/src/memory.rs",
     "capi/src/module.rs",
