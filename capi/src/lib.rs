@@ -19,7 +19,7 @@
 //! 3. A store is used by one thread at a time.
 //!
 //! What it guarantees: no panic reaches C. Functions that run something of the loader's catch it
-//! ([`error::shield`]), in others a panic ends the process.
+//! (`error::shield`), in others a panic ends the process.
 #![allow(non_camel_case_types, reason = "types have the names that they have in C")]
 
 mod engine;

@@ -93,12 +93,16 @@ impl StoreCell {
     /// Calls `body` with the store.
     #[inline]
     pub(crate) fn with<R>(&self, body: impl FnOnce(Context<'_>) -> R) -> R {
+        let mut current = self.current.get();
         // SAFETY: the file's contract.
-        match self.current.get() {
-            Current::Root => body(unsafe { &mut *self.store.get() }.as_context_mut()),
-            Current::Caller(mut caller) => body(unsafe { caller.as_mut() }.as_context_mut()),
-            Current::Context(mut context) => body(unsafe { context.as_mut() }.as_context_mut()),
-        }
+        let context = unsafe {
+            match &mut current {
+                Current::Root => (&mut *self.store.get()).as_context_mut(),
+                Current::Caller(caller) => caller.as_mut().as_context_mut(),
+                Current::Context(context) => context.as_mut().as_context_mut(),
+            }
+        };
+        body(context)
     }
 
     /// Makes `current` current until what is given back is dropped.

@@ -146,18 +146,17 @@ macro_rules! values {
         impl CVal for $name {
             #[inline]
             fn number(&self) -> Option<Val> {
-                // SAFETY: of each, that the kind says which it is.
-                Some(match self.kind {
-                    I32 => Val::I32(unsafe { self.of.i32 }),
-                    I64 => Val::I64(unsafe { self.of.i64 }),
-                    F32 => Val::F32(unsafe { self.of.f32 }),
-                    F64 => Val::F64(unsafe { self.of.f64 }),
-                    $(V128 => {
-                        let bytes = unsafe { self.of.$vector };
-                        Val::V128(u128::from_le_bytes(bytes).into())
-                    })?
-                    _ => return None,
-                })
+                // SAFETY: the kind says which field it is.
+                unsafe {
+                    Some(match self.kind {
+                        I32 => Val::I32(self.of.i32),
+                        I64 => Val::I64(self.of.i64),
+                        F32 => Val::F32(self.of.f32),
+                        F64 => Val::F64(self.of.f64),
+                        $(V128 => Val::V128(u128::from_le_bytes(self.of.$vector).into()),)?
+                        _ => return None,
+                    })
+                }
             }
 
             fn to_val(&self, ty: ValType, context: &mut Context<'_>) -> Result<Val> {
