@@ -27,6 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("full_device", full_device),
         ("inspect", inspect),
         ("inspect_json", inspect_json),
+        ("inspect_foreign", inspect_foreign),
         ("inspect_other_files", inspect_other_files),
         ("run_program", run_program),
         ("run_image", run_image),
@@ -157,13 +158,17 @@ fn usage() -> Result<()> {
     let scratch = Scratch::new("usage");
     let input = scratch.write("unit.wat", MODULE);
     let input = text(&input);
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["compile", "--unknown", input], "error: unexpected argument '--unknown'"),
         (&["compile"], "error: the following required arguments"),
         (&["frobnicate"], "error: unrecognized subcommand"),
         (&["compile", "--emit", "exe", input], "error: invalid value 'exe'"),
         (&["compile", "--cpu", "z80", input], "error: unknown CPU `z80`"),
         (&["compile", "--cpu", "x86-64-v3,+mmx", input], "error: unknown CPU feature `mmx`"),
+        (
+            &["compile", "--target", "aarch64-linux", "--cpu", "x86-64-v3", input],
+            "error: unknown CPU `x86-64-v3` for aarch64: expected native or one of armv8-a, armv8.1-a",
+        ),
         (&["compile", "--threads", "0", input], "error: invalid value '0'"),
         (&["run", "--env", "AOTC_ABSENT", input], "error: --env AOTC_ABSENT: "),
     ];
@@ -298,6 +303,32 @@ fn inspect() -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn inspect_foreign() -> Result<()> {
+    let scratch = Scratch::new("inspect-foreign");
+    let input = scratch.write("unit.wat", MODULE);
+    let options = ["--target", "aarch64-unknown-linux-gnu", "--cpu", "armv8.4-a,+fp16,-dotprod"];
+    for (emit, file) in [("image", "unit.aot"), ("obj", "unit.o")] {
+        aotc(["compile", "--emit", emit, text(&input)].iter().chain(&options)).with_code(0)?;
+        let found = aotc(["inspect", text(&scratch.path(file))]).with_code(0)?;
+        let expected = [
+            "`unit` for aarch64-linux",
+            "  CPU features  lse fp16\n",
+            "  page          65536 bytes\n",
+        ];
+        for text in expected {
+            ensure!(found.contains(text), "expected {text:?} in {found}");
+        }
+    }
+    aotc(["compile", "--target", "aarch64-linux", text(&input)]).with_code(0)?;
+    let found = aotc(["inspect", text(&scratch.path("unit.aot"))]).with_code(0)?;
+    ensure!(found.contains("  CPU features  none\n"), "{found}");
+    let message = format!(
+        "error: {}: artifact was compiled for aarch64-linux",
+        text(&scratch.path("unit.aot"))
+    );
+    aotc(["run", text(&scratch.path("unit.aot"))]).fails(1, &message)
 }
 
 fn inspect_json() -> Result<()> {

@@ -13,11 +13,16 @@ use crate::support::root;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (folder, emit) in [("clif", Emit::Clif), ("asm/x86_64", Emit::Asm)] {
+    let folders = [
+        ("clif", "x86_64-linux", Emit::Clif),
+        ("asm/x86_64", "x86_64-linux", Emit::Asm),
+        ("asm/aarch64", "aarch64-linux", Emit::Asm),
+    ];
+    for (folder, target, emit) in folders {
         for path in files(&root().join("fixtures").join(folder)) {
             let name = path.file_stem().unwrap_or_default().display();
             let name = format!("golden::{folder}::{name}");
-            trials.push(Trial::test(name, move || check(&path, emit)));
+            trials.push(Trial::test(name, move || check(&path, target, emit)));
         }
     }
     trials
@@ -32,9 +37,9 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn check(path: &Path, emit: Emit) -> Result<(), Failed> {
+fn check(path: &Path, target: &str, emit: Emit) -> Result<(), Failed> {
     let text = fs::read_to_string(path)?;
-    let fixture = Fixture::parse(&text)?;
+    let fixture = Fixture::parse(&text, target)?;
     let listing = aotc::compile(text.as_bytes(), emit, &fixture.options)?;
     let found = fixture.shown(&String::from_utf8(listing)?)?;
     if found == fixture.expected {
@@ -60,12 +65,15 @@ struct Fixture<'a> {
 }
 
 impl<'a> Fixture<'a> {
-    fn parse(text: &'a str) -> Result<Self, Failed> {
-        let mut options = Options::default();
+    fn parse(text: &'a str, target: &str) -> Result<Self, Failed> {
+        let target = format!("--target {target}");
+        let mut options = cli::parse_options(&target)?;
         let mut show = vec!["func["];
         for line in text.lines().map_while(|line| line.strip_prefix(";;! ")) {
             match line.split_once(": ") {
-                Some(("options", words)) => options = cli::parse_options(words)?,
+                Some(("options", words)) => {
+                    options = cli::parse_options(&format!("{target} {words}"))?
+                }
                 Some(("show", prefixes)) => show = prefixes.split(", ").collect(),
                 _ => return Err(format!("unknown directive `{line}`").into()),
             }

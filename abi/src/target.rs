@@ -115,6 +115,9 @@ pub struct Target {
 }
 
 impl Target {
+    /// What the program that this crate is part of was compiled for; `None` where no artifact can run.
+    pub const HOST: Option<Self> = host();
+
     /// The unit in which images are laid out, in bytes: the largest page size a kernel of this
     /// target uses, so that one image maps on all of them.
     pub const fn page_bytes(self) -> u32 {
@@ -124,6 +127,23 @@ impl Target {
             (Arch::Aarch64, Os::Linux) => 0x1_0000,
         }
     }
+}
+
+const fn host() -> Option<Target> {
+    let arch = match () {
+        () if cfg!(target_arch = "x86_64") => Arch::X86_64,
+        () if cfg!(target_arch = "aarch64") => Arch::Aarch64,
+        () if cfg!(target_arch = "riscv64") => Arch::Riscv64,
+        () => return None,
+    };
+    let os = match () {
+        // Without an operating system, its object format and calling convention are what matters.
+        () if cfg!(any(target_os = "linux", target_os = "none")) => Os::Linux,
+        () if cfg!(target_os = "macos") => Os::MacOs,
+        () if cfg!(windows) => Os::Windows,
+        () => return None,
+    };
+    Some(Target { arch, os })
 }
 
 impl fmt::Display for Target {
@@ -153,8 +173,12 @@ const fn x86(bit: u32, name: &'static str, cranelift: &'static str) -> CpuFeatur
     CpuFeature { arch: Arch::X86_64, bit, name, cranelift }
 }
 
+const fn arm(bit: u32, name: &'static str, cranelift: &'static str) -> CpuFeature {
+    CpuFeature { arch: Arch::Aarch64, bit, name, cranelift }
+}
+
 /// Every feature there is a bit for.
-pub const CPU_FEATURES: [CpuFeature; 16] = [
+pub const CPU_FEATURES: [CpuFeature; 20] = [
     x86(0, "sse3", "has_sse3"),
     x86(1, "ssse3", "has_ssse3"),
     x86(2, "sse4.1", "has_sse41"),
@@ -171,6 +195,10 @@ pub const CPU_FEATURES: [CpuFeature; 16] = [
     x86(13, "avx512f", "has_avx512f"),
     x86(14, "avx512vbmi", "has_avx512vbmi"),
     x86(15, "avx512vl", "has_avx512vl"),
+    arm(0, "lse", "has_lse"),
+    arm(1, "fp16", "has_fp16"),
+    arm(2, "dotprod", "has_dotprod"),
+    arm(3, "i8mm", "has_i8mm"),
 ];
 
 impl CpuFeatures {

@@ -321,7 +321,9 @@ impl fmt::Display for Inspection {
             "{} `{}` for {}, made by {}",
             self.form, self.name, self.target, self.producer
         )?;
-        writeln!(f, "  CPU features  {}", self.cpu_features.join(" "))?;
+        let features = self.cpu_features.join(" ");
+        let features = if features.is_empty() { "none" } else { &features };
+        writeln!(f, "  CPU features  {features}")?;
         writeln!(f, "  traps         {}", self.trap_style)?;
         writeln!(f, "  bounds        {}, {} bytes of guard", self.bounds_style, self.guard_bytes)?;
         if !self.interruption.is_empty() {

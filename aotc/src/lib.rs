@@ -28,9 +28,7 @@ pub use aotc_abi::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyl
 pub use build::{Build, BuildError, Built};
 pub use error::Error;
 pub use inspect::{CodeSize, ExportItem, ImportItem, InspectError, Inspection, PartSize, inspect};
-pub use options::{
-    AddressMapStyle, Cpu, DEFAULT_CPU, DebugLinesStyle, Features, OptLevel, Options,
-};
+pub use options::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options};
 pub use text::TextError;
 
 use std::borrow::Cow;

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 pub struct Options {
     /// Which WebAssembly is accepted.
     pub features: Features,
-    /// Processor architecture and operating system.
+    /// Processor architecture and operating system; default: those of the compiling machine.
     pub target: Target,
     /// Processor features that the code may use.
     pub cpu: Cpu,
@@ -39,10 +39,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
+        let target = default_target();
         Self {
             features: Features::All,
-            target: Target { arch: Arch::X86_64, os: Os::Linux },
-            cpu: Cpu::parse(DEFAULT_CPU, Arch::X86_64).expect("the default CPU is in the table"),
+            target,
+            cpu: Cpu::baseline(target.arch),
             opt_level: OptLevel::Speed,
             trap_style: TrapStyle::Signals,
             bounds_style: BoundsStyle::Guard,
@@ -82,9 +83,13 @@ pub enum Features {
     All,
 }
 
-/// The CPU that is assumed if none is named: any x86-64 processor with AVX2 (Haswell, 2013; Zen).
-/// Not the host's, so that the same input gives the same bytes everywhere.
-pub const DEFAULT_CPU: &str = "x86-64-v3";
+/// The target if none is named: the host, if there is code for it.
+pub(crate) fn default_target() -> Target {
+    match Target::HOST {
+        Some(host) if crate::codegen::is_supported(host) => host,
+        _ => Target { arch: Arch::X86_64, os: Os::Linux },
+    }
+}
 
 /// How much work goes into the code's quality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,9 +135,37 @@ const X86_64_V4: &[&str] = &[
     "avx512dq", "avx512f", "avx512vl",
 ];
 
+/// The levels of each architecture by name, with the features that every processor of the level has.
+const LEVELS: [(Arch, &str, &[&str]); 9] = [
+    (Arch::X86_64, "x86-64-v2", X86_64_V2),
+    (Arch::X86_64, "x86-64-v3", X86_64_V3),
+    (Arch::X86_64, "x86-64-v4", X86_64_V4),
+    (Arch::Aarch64, "armv8-a", &[]),
+    (Arch::Aarch64, "armv8.1-a", &["lse"]),
+    (Arch::Aarch64, "armv8.4-a", &["lse", "dotprod"]),
+    (Arch::Aarch64, "armv8.6-a", &["lse", "dotprod", "i8mm"]),
+    (Arch::Aarch64, "armv9-a", &["lse", "fp16", "dotprod"]),
+    (Arch::Riscv64, "rv64gc", &[]),
+];
+
 impl Cpu {
-    /// Reads a CPU: `native`, a level (`x86-64-v2`, `x86-64-v3`, `x86-64-v4`), each followed by any
-    /// number of `,+feature` and `,-feature`.
+    /// Name of the CPU that is assumed if none is named. Not the host's, so that the same input gives the same bytes
+    /// everywhere: any x86-64 processor with AVX2 (Haswell, 2013; Zen), any 64-bit Arm.
+    pub const fn baseline_name(arch: Arch) -> &'static str {
+        match arch {
+            Arch::X86_64 => "x86-64-v3",
+            Arch::Aarch64 => "armv8-a",
+            Arch::Riscv64 => "rv64gc",
+        }
+    }
+
+    /// The CPU that is assumed if none is named.
+    pub fn baseline(arch: Arch) -> Self {
+        Self::parse(Self::baseline_name(arch), arch).expect("the baseline is in the table")
+    }
+
+    /// Reads a CPU: `native` or a level (`x86-64-v3`, `armv8.1-a`), followed by any number of `,+feature` and
+    /// `,-feature`.
     ///
     /// # Errors
     /// [`Error::Options`] for an unknown name.
@@ -156,16 +189,16 @@ impl Cpu {
 }
 
 fn base_features(name: &str, arch: Arch) -> Result<CpuFeatures> {
-    let names = match (arch, name) {
-        (_, "native") => return native_features(arch),
-        (Arch::X86_64, "x86-64-v2") => X86_64_V2,
-        (Arch::X86_64, "x86-64-v3") => X86_64_V3,
-        (Arch::X86_64, "x86-64-v4") => X86_64_V4,
-        _ => {
-            return Err(Error::Options(format!(
-                "unknown CPU `{name}` for {arch}: expected native, x86-64-v2, x86-64-v3 or x86-64-v4"
-            )));
-        }
+    if name == "native" {
+        return native_features(arch);
+    }
+    let of_arch = || LEVELS.iter().filter(|(of, ..)| *of == arch);
+    let Some((.., names)) = of_arch().find(|(_, level, _)| *level == name) else {
+        let known: Vec<_> = of_arch().map(|(_, level, _)| *level).collect();
+        return Err(Error::Options(format!(
+            "unknown CPU `{name}` for {arch}: expected native or one of {}",
+            known.join(", ")
+        )));
     };
     names.iter().try_fold(CpuFeatures::NONE, |set, name| Ok(set.with(feature(name, arch)?)))
 }
@@ -178,29 +211,77 @@ fn feature(name: &str, arch: Arch) -> Result<&'static CpuFeature> {
     })
 }
 
-#[cfg(target_arch = "x86_64")]
 fn native_features(arch: Arch) -> Result<CpuFeatures> {
-    if arch != Arch::X86_64 {
-        return Err(foreign_native(arch));
+    if Target::HOST.map(|host| host.arch) != Some(arch) {
+        return Err(Error::Options(format!(
+            "`native` names this host's CPU, which is not {arch}: name a CPU"
+        )));
     }
-    macro_rules! detect {
-        ($($name:tt)*) => {[$(($name, std::is_x86_feature_detected!($name)),)*]};
-    }
-    let detected = detect! {
-        "sse3" "ssse3" "sse4.1" "sse4.2" "popcnt" "avx" "avx2" "fma" "bmi1" "bmi2" "lzcnt"
-        "avx512bitalg" "avx512dq" "avx512f" "avx512vbmi" "avx512vl"
-    };
-    detected
+    detected()
         .iter()
         .filter(|(_, present)| *present)
         .try_fold(CpuFeatures::NONE, |set, (name, _)| Ok(set.with(feature(name, arch)?)))
 }
 
-#[cfg(not(target_arch = "x86_64"))]
-fn native_features(arch: Arch) -> Result<CpuFeatures> {
-    Err(foreign_native(arch))
+/// The features of the host that there are bits for, and whether its processor has each.
+#[cfg(target_arch = "x86_64")]
+fn detected() -> Vec<(&'static str, bool)> {
+    macro_rules! detect {
+        ($($name:tt)*) => { vec![$(($name, std::is_x86_feature_detected!($name)),)*] };
+    }
+    detect! {
+        "sse3" "ssse3" "sse4.1" "sse4.2" "popcnt" "avx" "avx2" "fma" "bmi1" "bmi2" "lzcnt"
+        "avx512bitalg" "avx512dq" "avx512f" "avx512vbmi" "avx512vl"
+    }
 }
 
-fn foreign_native(arch: Arch) -> Error {
-    Error::Options(format!("`native` names this host's CPU, which is not {arch}: name a CPU"))
+/// The features of the host that there are bits for, and whether its processor has each.
+#[cfg(target_arch = "aarch64")]
+fn detected() -> Vec<(&'static str, bool)> {
+    use std::arch::is_aarch64_feature_detected as detect;
+    vec![
+        ("lse", detect!("lse")),
+        ("fp16", detect!("fp16")),
+        ("dotprod", detect!("dotprod")),
+        ("i8mm", detect!("i8mm")),
+    ]
+}
+
+/// The features of the host that there are bits for, and whether its processor has each.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn detected() -> Vec<(&'static str, bool)> {
+    Vec::new()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_is_of_known_features() {
+        for (arch, level, names) in LEVELS {
+            let features = Cpu::parse(level, arch).unwrap().features;
+            assert_eq!(features.iter(arch).count(), names.len(), "{level}");
+        }
+        for arch in [Arch::X86_64, Arch::Aarch64, Arch::Riscv64] {
+            let names: Vec<_> = LEVELS.iter().map(|(of, level, _)| (*of, *level)).collect();
+            assert!(names.contains(&(arch, Cpu::baseline_name(arch))), "{arch}");
+        }
+    }
+
+    #[test]
+    fn features_are_added_and_taken_away() {
+        let cpu = Cpu::parse("armv8.4-a,+fp16,-dotprod", Arch::Aarch64).unwrap();
+        let names: Vec<_> = cpu.features.iter(Arch::Aarch64).map(|feature| feature.name).collect();
+        assert_eq!(names, ["lse", "fp16"]);
+    }
+
+    #[test]
+    fn native_is_the_host_only() {
+        let host = Target::HOST.unwrap().arch;
+        let foreign = if host == Arch::Aarch64 { Arch::X86_64 } else { Arch::Aarch64 };
+        Cpu::parse("native", host).unwrap();
+        let error = Cpu::parse("native", foreign).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("is not {foreign}: name a CPU")), "{error}");
+    }
 }

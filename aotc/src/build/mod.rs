@@ -11,9 +11,7 @@ use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
-use aotc_abi::target::{
-    Arch, BoundsStyle, CPU_FEATURES, CpuFeatures, Interruption, Os, Target, TrapStyle,
-};
+use aotc_abi::target::{Arch, BoundsStyle, CPU_FEATURES, Interruption, Os, Target, TrapStyle};
 
 use crate::bindings::rust;
 use crate::emit::archive;
@@ -152,7 +150,7 @@ impl Build {
         self
     }
 
-    /// The CPU that the code may use, as [`Cpu::parse`] takes it. Default: [`crate::DEFAULT_CPU`] and what the package
+    /// The CPU that the code may use, as [`Cpu::parse`] takes it. Default: [`Cpu::baseline`] and what the package
     /// itself is compiled for.
     #[track_caller]
     pub fn cpu(&mut self, cpu: impl Into<String>) -> &mut Self {
@@ -345,8 +343,7 @@ impl Build {
 
     /// The default CPU, with what the package may use itself.
     fn cargo_cpu(&self, arch: Arch) -> Cpu {
-        let base =
-            Cpu::parse(crate::DEFAULT_CPU, arch).map_or(CpuFeatures::NONE, |cpu| cpu.features);
+        let base = Cpu::baseline(arch).features;
         let enabled = variable("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
         let is_enabled = |name: &str| enabled.split(',').any(|feature| feature == name);
         let of_arch = CPU_FEATURES.iter().filter(|feature| feature.arch == arch);

@@ -5,7 +5,8 @@ use std::num::NonZero;
 use aotc_abi::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyle};
 use clap::{Parser, ValueEnum};
 
-use crate::{AddressMapStyle, Cpu, DEFAULT_CPU, DebugLinesStyle, Features, OptLevel, Options};
+use crate::options::default_target;
+use crate::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options};
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct CompileOptions {
@@ -13,11 +14,12 @@ pub(super) struct CompileOptions {
     #[arg(long, value_enum, default_value_t = WasmArg::All)]
     wasm: WasmArg,
     /// Processor and operating system to compile for.
-    #[arg(long, value_enum, default_value_t = TargetArg::X86_64Linux)]
+    #[arg(long, value_enum, default_value_t = TargetArg::default())]
     target: TargetArg,
-    /// CPU: native, x86-64-v2, x86-64-v3 or x86-64-v4, then any `,+feature` and `,-feature`.
-    #[arg(long, default_value = DEFAULT_CPU)]
-    cpu: String,
+    /// CPU: native, x86-64-v2, x86-64-v3 (default), x86-64-v4, armv8-a (default), armv8.1-a, armv8.4-a, armv8.6-a or
+    /// armv9-a, then any `,+feature` and `,-feature`.
+    #[arg(long)]
+    cpu: Option<String>,
     /// Optimisation: 0 none, 2 speed, s speed and size.
     #[arg(short = 'O', value_enum, default_value_t = OptArg::Speed)]
     optimise: OptArg,
@@ -70,8 +72,26 @@ enum WasmArg {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum TargetArg {
-    #[value(name = "x86_64-linux", alias = "x86_64-unknown-linux-gnu")]
+    #[value(name = "x86_64-linux", aliases = ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"])]
     X86_64Linux,
+    #[value(name = "aarch64-linux", aliases = ["aarch64-unknown-linux-gnu", "aarch64-unknown-linux-musl"])]
+    Aarch64Linux,
+}
+
+impl TargetArg {
+    fn target(self) -> Target {
+        match self {
+            Self::X86_64Linux => Target { arch: Arch::X86_64, os: Os::Linux },
+            Self::Aarch64Linux => Target { arch: Arch::Aarch64, os: Os::Linux },
+        }
+    }
+}
+
+impl Default for TargetArg {
+    fn default() -> Self {
+        let is_default = |arg: &&Self| arg.target() == default_target();
+        *Self::value_variants().iter().find(is_default).expect("the default target has a name")
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -120,9 +140,7 @@ pub fn parse_options(words: &str) -> anyhow::Result<Options> {
 impl CompileOptions {
     /// The library's options, for code that lets itself be stopped in these ways.
     pub(super) fn to_options(&self, interruption: Interruption) -> Result<Options, crate::Error> {
-        let target = match self.target {
-            TargetArg::X86_64Linux => Target { arch: Arch::X86_64, os: Os::Linux },
-        };
+        let target = self.target.target();
         let trap_style = match self.traps {
             TrapArg::Signals => TrapStyle::Signals,
             TrapArg::Explicit => TrapStyle::Explicit,
@@ -139,7 +157,10 @@ impl CompileOptions {
                 WasmArg::All => Features::All,
             },
             target,
-            cpu: Cpu::parse(&self.cpu, target.arch)?,
+            cpu: match &self.cpu {
+                Some(cpu) => Cpu::parse(cpu, target.arch)?,
+                None => Cpu::baseline(target.arch),
+            },
             opt_level: match self.optimise {
                 OptArg::None => OptLevel::None,
                 OptArg::Speed => OptLevel::Speed,

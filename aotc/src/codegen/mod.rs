@@ -18,7 +18,7 @@ use crate::parallel;
 use crate::plan::{CodeId, CodeKey};
 use crate::translate::{self, Env, HEAP_ACCESS, trap_kind};
 pub(crate) use function::{CallSite, CompiledFunction};
-pub(crate) use target::{Isas, isas};
+pub(crate) use target::{Isas, is_supported, isas};
 
 /// Whether machine code is also wanted as text.
 #[derive(Clone, Copy, PartialEq, Eq)]

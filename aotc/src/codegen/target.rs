@@ -10,8 +10,10 @@ use crate::error::{Error, Result};
 use crate::options::{OptLevel, Options};
 
 /// The targets for which everything is in place.
-const SUPPORTED: [(Target, &str); 1] =
-    [(Target { arch: Arch::X86_64, os: Os::Linux }, "x86_64-unknown-linux-gnu")];
+const SUPPORTED: [(Target, &str); 2] = [
+    (Target { arch: Arch::X86_64, os: Os::Linux }, "x86_64-unknown-linux-gnu"),
+    (Target { arch: Arch::Aarch64, os: Os::Linux }, "aarch64-unknown-linux-gnu"),
+];
 
 /// What no x86-64 code can do without: without it Cranelift calls library functions.
 const X86_64_MINIMUM: [&str; 4] = ["sse3", "ssse3", "sse4.1", "popcnt"];
@@ -22,6 +24,11 @@ pub(crate) struct Isas {
     pub(crate) optimizing: Option<Arc<dyn TargetIsa>>,
     /// Lowers what was optimised already.
     pub(crate) lowering: Arc<dyn TargetIsa>,
+}
+
+/// Whether there is code for `target`.
+pub(crate) fn is_supported(target: Target) -> bool {
+    SUPPORTED.iter().any(|(supported, _)| *supported == target)
 }
 
 /// The code generators for `options`.

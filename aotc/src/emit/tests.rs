@@ -9,6 +9,7 @@ use ::object::{
 };
 use aotc_abi::index::{DefinedFuncIndex, TypeIndex};
 use aotc_abi::meta::{Builder, CodeOrder, ExternKind, ModuleData};
+use aotc_abi::target::Arch;
 use aotc_abi::trap::TrapKind;
 use aotc_abi::types::{ValType, func_type_hash};
 use aotc_abi::vmctx::{Counts, VmCtxLayout};
@@ -26,6 +27,7 @@ use wasmparser::{BinaryReader, FunctionBody};
 
 use super::*;
 use crate::codegen::CallSite;
+use crate::options::Cpu;
 use crate::parse::{ConstExpr, ConstOp, ElementSegment, Export, FuncType, Import, SegmentMode};
 use crate::plan::{
     CodeId, CodeKey, ElemSegmentPlan, FunctionPlan, MemoryPlace, MemoryPlan, SigId, SigPlan,
@@ -48,7 +50,9 @@ impl Sample {
         let isa = isa::lookup_by_name("x86_64-unknown-linux-gnu").unwrap();
         let isa = isa.finish(settings::Flags::new(flags)).unwrap();
         let functions = vec![compile(&isa, Some(CodeId(1))), compile(&isa, None)];
-        Self { module: module(), plan: plan(), options: Options::default(), isa, functions }
+        let target = Target { arch: Arch::X86_64, os: Os::Linux };
+        let options = Options { target, cpu: Cpu::baseline(target.arch), ..Options::default() };
+        Self { module: module(), plan: plan(), options, isa, functions }
     }
 
     pub(crate) fn image(&self) -> Result<Vec<u8>> {

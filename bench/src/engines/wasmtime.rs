@@ -51,7 +51,7 @@ fn config() -> Result<Config> {
     // Naming the target switches off the detection of this processor's features.
     config.target("x86_64-unknown-linux-gnu")?;
     // SAFETY: a preset of processor features; `Engine::new` and loading check that the processor has them.
-    unsafe { config.cranelift_flag_enable(aotc::DEFAULT_CPU) };
+    unsafe { config.cranelift_flag_enable(aotc::Cpu::baseline_name(aotc::Arch::X86_64)) };
     Ok(config)
 }
 

@@ -8,29 +8,11 @@ use crate::error::LoadError;
 use crate::prelude::*;
 use crate::sys;
 
-/// What this program runs on; `None` where no artifact can run.
-fn host() -> Option<Target> {
-    let arch = match () {
-        () if cfg!(target_arch = "x86_64") => Arch::X86_64,
-        () if cfg!(target_arch = "aarch64") => Arch::Aarch64,
-        () if cfg!(target_arch = "riscv64") => Arch::Riscv64,
-        () => return None,
-    };
-    let os = match () {
-        // Without an operating system, its object format and calling convention are what matters.
-        () if cfg!(any(target_os = "linux", target_os = "none")) => Os::Linux,
-        () if cfg!(target_os = "macos") => Os::MacOs,
-        () if cfg!(windows) => Os::Windows,
-        () => return None,
-    };
-    Some(Target { arch, os })
-}
-
 /// Compares target, processor features and page size with the host's, and ways of interruption with the engine's.
 pub(super) fn check(header: &ModuleData<'_>, engine: &Engine) -> Result<(), LoadError> {
     let fixed = &header.header().fixed;
     let found = Arch::from_u32(fixed.arch).zip(Os::from_u32(fixed.os));
-    let host = host();
+    let host = Target::HOST;
     if found.map(|(arch, os)| Target { arch, os }) != host {
         return Err(LoadError::Target {
             found: found.map_or("an unknown target".into(), |(arch, os)| format!("{arch}-{os}")),
@@ -38,7 +20,7 @@ pub(super) fn check(header: &ModuleData<'_>, engine: &Engine) -> Result<(), Load
         });
     }
     if let Some(host) = host {
-        let missing = CpuFeatures(fixed.cpu_features).missing_from(cpu_features());
+        let missing = CpuFeatures(fixed.cpu_features).missing_from(cpu_features(host.arch));
         if missing != CpuFeatures::NONE {
             return Err(LoadError::CpuFeatures { missing: names(missing, host.arch) });
         }
@@ -92,13 +74,10 @@ fn names(set: CpuFeatures, arch: Arch) -> Vec<String> {
 /// Largest guard behind a memory, in bytes.
 const GUARD_BYTES_MAX: u64 = 1 << 40;
 
-/// The features of this processor that artifacts can ask for.
-fn cpu_features() -> CpuFeatures {
-    let mut features = CpuFeatures::NONE;
-    for feature in &CPU_FEATURES {
-        if sys::has_cpu_feature(feature.name) {
-            features = features.with(feature);
-        }
-    }
-    features
+/// The features of this processor, which is of `arch`, that artifacts can ask for.
+fn cpu_features(arch: Arch) -> CpuFeatures {
+    CPU_FEATURES
+        .iter()
+        .filter(|feature| feature.arch == arch && sys::has_cpu_feature(feature.name))
+        .fold(CpuFeatures::NONE, |set, feature| set.with(feature))
 }

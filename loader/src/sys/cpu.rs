@@ -24,7 +24,19 @@ pub(crate) fn has(name: &str) -> bool {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+/// Whether the processor has the feature `name`, and the registers that belong to it are kept.
+pub(crate) fn has(name: &str) -> bool {
+    match name {
+        "lse" => std::arch::is_aarch64_feature_detected!("lse"),
+        "fp16" => std::arch::is_aarch64_feature_detected!("fp16"),
+        "dotprod" => std::arch::is_aarch64_feature_detected!("dotprod"),
+        "i8mm" => std::arch::is_aarch64_feature_detected!("i8mm"),
+        _ => false,
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 /// Whether the processor has the feature `name`, and the registers that belong to it are kept.
 pub(crate) fn has(_name: &str) -> bool {
     false
