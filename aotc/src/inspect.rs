@@ -6,10 +6,10 @@ use aotc_abi::meta::{
     Builder, CodeKind, CodeOrder, ExternKind, FORMAT_VERSION, Header, MetaError, ModuleData,
     NO_MAXIMUM, SECTION_COUNT, Section, flags,
 };
-use aotc_abi::symbol::MODULE_DATA_SECTION;
-use aotc_abi::target::{CPU_FEATURES, CpuFeatures, Interruption};
+use aotc_abi::symbol::module_data_section;
+use aotc_abi::target::{CPU_FEATURES, CpuFeatures, Interruption, Os};
 use aotc_abi::types::ValType;
-use object::{Object, ObjectKind, ObjectSection};
+use object::{BinaryFormat, Object, ObjectKind, ObjectSection};
 
 /// What is in an artifact. Sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl std::error::Error for InspectError {}
 pub fn inspect(file: &[u8]) -> Result<Inspection, InspectError> {
     let file = object::File::parse(file).map_err(InspectError::File)?;
     let section = file
-        .section_by_name(MODULE_DATA_SECTION)
+        .section_by_name(module_data_section(os_of(&file)))
         .ok_or(InspectError::ModuleData(MetaError::NotAnArtifact))?;
     let bytes = section.data().map_err(InspectError::File)?;
     // In an object the code offsets are still 0, so they may lie anywhere, in any order.
@@ -155,6 +155,15 @@ pub fn inspect(file: &[u8]) -> Result<Inspection, InspectError> {
         module_data: module_data_sizes(&data),
         file: file_sizes(&file),
     })
+}
+
+/// The operating system whose files have this format.
+fn os_of(file: &object::File<'_>) -> Os {
+    match file.format() {
+        BinaryFormat::MachO => Os::MacOs,
+        BinaryFormat::Coff | BinaryFormat::Pe => Os::Windows,
+        _ => Os::Linux,
+    }
 }
 
 fn interruption(data: &ModuleData<'_>) -> Vec<&'static str> {

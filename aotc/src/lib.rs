@@ -21,6 +21,7 @@ mod options;
 mod parallel;
 mod parse;
 mod plan;
+mod target;
 mod text;
 mod translate;
 
@@ -29,6 +30,7 @@ pub use build::{Build, BuildError, Built};
 pub use error::Error;
 pub use inspect::{CodeSize, ExportItem, ImportItem, InspectError, Inspection, PartSize, inspect};
 pub use options::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options};
+pub use target::{TARGETS, parse_target};
 pub use text::TextError;
 
 use std::borrow::Cow;
@@ -128,6 +130,7 @@ fn compile_module(
             emit::object(module, &plan, options, &*isas.lowering, &functions)
         }
         Emit::Image => {
+            emit::check_image(options.target)?;
             let functions = codegen::compile(env, &isas, threads, codegen::Listing::None)?;
             emit::image(module, &plan, options, &*isas.lowering, &functions)
         }

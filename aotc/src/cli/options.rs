@@ -2,20 +2,20 @@
 
 use std::num::NonZero;
 
-use aotc_abi::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyle};
+use aotc_abi::target::{BoundsStyle, Interruption, Target, TrapStyle};
 use clap::{Parser, ValueEnum};
 
 use crate::options::default_target;
-use crate::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options};
+use crate::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options, parse_target};
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct CompileOptions {
     /// WebAssembly to accept.
     #[arg(long, value_enum, default_value_t = WasmArg::All)]
     wasm: WasmArg,
-    /// Processor and operating system to compile for.
-    #[arg(long, value_enum, default_value_t = TargetArg::default())]
-    target: TargetArg,
+    /// Processor and operating system to compile for: x86_64 or aarch64, then -linux, -macos or -windows, or a triple.
+    #[arg(long, value_parser = parse_target, default_value_t = default_target())]
+    target: Target,
     /// CPU: native, x86-64-v2, x86-64-v3 (default), x86-64-v4, armv8-a (default), armv8.1-a, armv8.4-a, armv8.6-a or
     /// armv9-a, then any `,+feature` and `,-feature`.
     #[arg(long)]
@@ -71,30 +71,6 @@ enum WasmArg {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum TargetArg {
-    #[value(name = "x86_64-linux", aliases = ["x86_64-unknown-linux-gnu", "x86_64-unknown-linux-musl"])]
-    X86_64Linux,
-    #[value(name = "aarch64-linux", aliases = ["aarch64-unknown-linux-gnu", "aarch64-unknown-linux-musl"])]
-    Aarch64Linux,
-}
-
-impl TargetArg {
-    fn target(self) -> Target {
-        match self {
-            Self::X86_64Linux => Target { arch: Arch::X86_64, os: Os::Linux },
-            Self::Aarch64Linux => Target { arch: Arch::Aarch64, os: Os::Linux },
-        }
-    }
-}
-
-impl Default for TargetArg {
-    fn default() -> Self {
-        let is_default = |arg: &&Self| arg.target() == default_target();
-        *Self::value_variants().iter().find(is_default).expect("the default target has a name")
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 enum OptArg {
     #[value(name = "0")]
     None,
@@ -140,7 +116,7 @@ pub fn parse_options(words: &str) -> anyhow::Result<Options> {
 impl CompileOptions {
     /// The library's options, for code that lets itself be stopped in these ways.
     pub(super) fn to_options(&self, interruption: Interruption) -> Result<Options, crate::Error> {
-        let target = self.target.target();
+        let target = self.target;
         let trap_style = match self.traps {
             TrapArg::Signals => TrapStyle::Signals,
             TrapArg::Explicit => TrapStyle::Explicit,

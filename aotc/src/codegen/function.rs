@@ -4,6 +4,7 @@ use aotc_abi::trap::TrapKind;
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::isa::unwind::UnwindInfo;
 
+use super::prologue::Prologue;
 use crate::plan::CodeId;
 
 /// Machine code of one function or trampoline, and what must be known about it.
@@ -21,8 +22,10 @@ pub(crate) struct CompiledFunction {
     /// Code offset and offset in the wasm file, by ascending code offset: of the last bytes of calls
     /// and of instructions that can trap.
     pub(crate) addresses: Vec<(u32, u32)>,
-    /// How to unwind it.
+    /// How to unwind it, by DWARF's rules; always [`UnwindInfo::SystemV`].
     pub(crate) unwind: Option<UnwindInfo>,
+    /// What its prologue does, for unwind information by other rules.
+    pub(crate) prologue: Prologue,
     /// Machine code as text, if it was asked for.
     pub(crate) listing: Option<String>,
 }

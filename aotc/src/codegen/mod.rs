@@ -1,6 +1,7 @@
 //! CLIF to machine code, for all pieces of code at once.
 
 mod function;
+mod prologue;
 mod target;
 
 use std::num::NonZero;
@@ -8,6 +9,7 @@ use std::num::NonZero;
 use cranelift_codegen::binemit::CodeOffset;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{ExternalName, Function};
+use cranelift_codegen::isa::unwind::UnwindInfoKind;
 use cranelift_codegen::{CompiledCode, Context, FinalizedRelocTarget, MachSrcLoc};
 use cranelift_frontend::FunctionBuilderContext;
 
@@ -18,6 +20,7 @@ use crate::parallel;
 use crate::plan::{CodeId, CodeKey};
 use crate::translate::{self, Env, HEAP_ACCESS, trap_kind};
 pub(crate) use function::{CallSite, CompiledFunction};
+pub(crate) use prologue::{Register, Step};
 pub(crate) use target::{Isas, is_supported, isas};
 
 /// Whether machine code is also wanted as text.
@@ -128,8 +131,9 @@ fn finish(
         AddressMapStyle::Keep if is_function => addresses(compiled),
         _ => Vec::new(),
     };
-    let unwind =
-        compiled.create_unwind_info(env.isa).map_err(|error| format!("unwind: {error:?}"))?;
+    let unwind = compiled
+        .create_unwind_info_of_kind(env.isa, UnwindInfoKind::SystemV)
+        .map_err(|error| format!("unwind: {error:?}"))?;
     let align = env.isa.function_alignment();
     Ok(CompiledFunction {
         code: buffer.data().to_vec(),
@@ -138,6 +142,7 @@ fn finish(
         traps,
         addresses,
         unwind,
+        prologue: prologue::prologue(compiled),
         listing: compiled.vcode.clone(),
     })
 }

@@ -9,10 +9,14 @@ use cranelift_codegen::settings::{self, Configurable};
 use crate::error::{Error, Result};
 use crate::options::{OptLevel, Options};
 
-/// The targets for which everything is in place.
-const SUPPORTED: [(Target, &str); 2] = [
+/// The targets for which everything is in place. The operating system decides nothing about the code.
+const SUPPORTED: [(Target, &str); 6] = [
     (Target { arch: Arch::X86_64, os: Os::Linux }, "x86_64-unknown-linux-gnu"),
+    (Target { arch: Arch::X86_64, os: Os::MacOs }, "x86_64-apple-darwin"),
+    (Target { arch: Arch::X86_64, os: Os::Windows }, "x86_64-pc-windows-msvc"),
     (Target { arch: Arch::Aarch64, os: Os::Linux }, "aarch64-unknown-linux-gnu"),
+    (Target { arch: Arch::Aarch64, os: Os::MacOs }, "aarch64-apple-darwin"),
+    (Target { arch: Arch::Aarch64, os: Os::Windows }, "aarch64-pc-windows-msvc"),
 ];
 
 /// What no x86-64 code can do without: without it Cranelift calls library functions.

@@ -6,17 +6,23 @@
 //!                                                                                 |
 //!          Parts --text, elf_image--> image:  every offset and address is final --+
 //!          Parts --object-----------> object: each of them carries a relocation --+
+//!                    |
+//!                    +-- elf_object | mach_o_object | coff_object with windows_unwind
 //! ```
 //!
 //! What differs between ELF, Mach-O and COFF is decided by [`Format`] and is in files named for the format.
 
 pub(crate) mod archive;
+mod coff_object;
 mod elf_image;
+mod elf_object;
 mod lines;
+mod mach_o_object;
 mod metadata;
 mod object;
 mod text;
 mod unwind;
+mod windows_unwind;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -37,7 +43,7 @@ use unwind::EhFrame;
 /// `functions` are the compiled `plan.codes`, in the same order.
 ///
 /// # Errors
-/// [`Error::Options`] if the target has no images yet, [`Error::Limit`] if the image would be too large.
+/// As [`check_image`]; [`Error::Limit`] if the image would be too large.
 pub(crate) fn image(
     module: &WasmModule<'_>,
     plan: &Plan,
@@ -45,8 +51,20 @@ pub(crate) fn image(
     isa: &dyn TargetIsa,
     functions: &[CompiledFunction],
 ) -> Result<Vec<u8>> {
-    match Format::of(options.target)? {
-        Format::Elf => elf_image::write(&Parts::new(module, plan, options, isa, functions)?),
+    check_image(options.target)?;
+    elf_image::write(&Parts::new(module, plan, options, isa, functions)?)
+}
+
+/// Whether there are images for `target`.
+///
+/// # Errors
+/// [`Error::Options`] if there are only objects.
+pub(crate) fn check_image(target: Target) -> Result<()> {
+    match Format::of(target) {
+        Format::Elf => Ok(()),
+        Format::MachO | Format::Coff => Err(Error::Options(format!(
+            "there are no images for {target}, only objects for a linker: `--emit obj`"
+        ))),
     }
 }
 
@@ -55,7 +73,7 @@ pub(crate) fn image(
 /// `functions` are the compiled `plan.codes`, in the same order.
 ///
 /// # Errors
-/// As [`image`].
+/// [`Error::Limit`] if the object would be too large.
 pub(crate) fn object(
     module: &WasmModule<'_>,
     plan: &Plan,
@@ -63,25 +81,23 @@ pub(crate) fn object(
     isa: &dyn TargetIsa,
     functions: &[CompiledFunction],
 ) -> Result<Vec<u8>> {
-    match Format::of(options.target)? {
-        Format::Elf => object::write(Parts::new(module, plan, options, isa, functions)?),
-    }
+    object::write(Parts::new(module, plan, options, isa, functions)?)
 }
 
-/// A file format for objects and images.
+/// A file format: ELF for objects and images, the others for objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Elf,
+    MachO,
+    Coff,
 }
 
 impl Format {
-    fn of(target: Target) -> Result<Self> {
+    fn of(target: Target) -> Self {
         match target.os {
-            Os::Linux => Ok(Self::Elf),
-            Os::MacOs | Os::Windows => Err(Error::Options(format!(
-                "no artifacts can be written for {target} yet: expected a target with {}",
-                Os::Linux
-            ))),
+            Os::Linux => Self::Elf,
+            Os::MacOs => Self::MachO,
+            Os::Windows => Self::Coff,
         }
     }
 }
@@ -91,6 +107,7 @@ struct Parts<'a> {
     /// Name of the module.
     name: String,
     target: Target,
+    format: Format,
     isa: &'a dyn TargetIsa,
     functions: &'a [CompiledFunction],
     /// Symbols of the functions. Not necessarily distinct.
@@ -99,6 +116,7 @@ struct Parts<'a> {
     data: Vec<u8>,
     /// Where code offsets go in `data`.
     data_code: Vec<CodeOffset>,
+    /// Empty in COFF.
     eh_frame: EhFrame,
 }
 
@@ -113,15 +131,17 @@ impl<'a> Parts<'a> {
         assert_eq!(plan.codes.len(), functions.len(), "every planned piece of code is compiled");
         let symbol = |&key| c_string(&format!("{}::{}", plan.name, plan.code_name(key, module)));
         let (data, data_code) = metadata::module_data(module, plan, options, functions)?;
+        let format = Format::of(options.target);
         Ok(Self {
             name: c_string(&plan.name),
             target: options.target,
+            format,
             isa,
             functions,
             symbols: plan.codes.iter().map(symbol).collect(),
             data,
             data_code,
-            eh_frame: EhFrame::new(isa, functions)?,
+            eh_frame: EhFrame::new(format, isa, functions)?,
         })
     }
 

@@ -1,8 +1,9 @@
 //! `.eh_frame`: how debuggers, profilers and unwinders walk through compiled code.
 //!
 //! One common information entry, one frame description entry per piece of code that has unwind
-//! information. All addresses in it are 32-bit and relative to themselves, so its size and
-//! everything but those fields is the same in an image and in an object.
+//! information. All addresses in it are relative to themselves, so its size and everything but those
+//! fields is the same in an image and in an object. They are 32-bit; in Mach-O, where a linker may
+//! read nothing else, they are 64-bit.
 
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::UnwindInfo;
@@ -10,9 +11,12 @@ use gimli::write::{
     Address, EhFrame as EhFrameWriter, EndianVec, FrameTable, RelocateWriter, Relocation,
     RelocationTarget,
 };
-use gimli::{DW_EH_PE_datarel, DW_EH_PE_pcrel, DW_EH_PE_sdata4, DW_EH_PE_udata4, LittleEndian};
+use gimli::{
+    DW_EH_PE_absptr, DW_EH_PE_datarel, DW_EH_PE_pcrel, DW_EH_PE_sdata4, DW_EH_PE_udata4,
+    LittleEndian,
+};
 
-use super::{internal, too_large};
+use super::{Format, internal, too_large};
 use crate::codegen::CompiledFunction;
 use crate::error::Result;
 
@@ -24,7 +28,7 @@ pub(super) struct EhFrame {
     pub(super) addresses: Vec<CodeAddress>,
 }
 
-/// A 32-bit field that holds the distance from itself to a piece of code.
+/// A field that holds the distance from itself to a piece of code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CodeAddress {
     /// Where the field is, in bytes from the start of the section.
@@ -38,11 +42,20 @@ pub(super) struct CodeAddress {
 const FDE_ADDRESS_AT: u64 = 8;
 
 impl EhFrame {
-    /// The section for `functions`.
-    pub(super) fn new(isa: &dyn TargetIsa, functions: &[CompiledFunction]) -> Result<Self> {
+    /// The section for `functions`; empty in COFF, which has other tables.
+    pub(super) fn new(
+        format: Format,
+        isa: &dyn TargetIsa,
+        functions: &[CompiledFunction],
+    ) -> Result<Self> {
+        let address = match format {
+            Format::Elf => DW_EH_PE_sdata4,
+            Format::MachO => DW_EH_PE_absptr,
+            Format::Coff => return Ok(Self { bytes: Vec::new(), addresses: Vec::new() }),
+        };
         let mut table = FrameTable::default();
         if let Some(mut cie) = isa.create_systemv_cie() {
-            cie.fde_address_encoding = DW_EH_PE_pcrel | DW_EH_PE_sdata4;
+            cie.fde_address_encoding = DW_EH_PE_pcrel | address;
             let cie = table.add_cie(cie);
             for (symbol, function) in functions.iter().enumerate() {
                 if let Some(UnwindInfo::SystemV(info)) = &function.unwind {
@@ -141,7 +154,7 @@ impl RelocateWriter for Recorder {
         let RelocationTarget::Symbol(code) = relocation.target else {
             unreachable!("frame description entries refer to code only");
         };
-        assert_eq!((relocation.size, relocation.addend), (4, 0), "addresses are 32-bit distances");
+        assert_eq!(relocation.addend, 0, "addresses are distances to the start of code");
         self.addresses.push(CodeAddress { at: relocation.offset as u32, code: code as u32 });
     }
 }

@@ -60,7 +60,7 @@ pub(crate) fn translate(
             signature::wasm_call(env.module.function_type(index))
         }
         CodeKey::Thunk(index) => signature::wasm_call(env.module.function_type(index)),
-        CodeKey::Entry(_) => signature::array_call_entry(env.isa),
+        CodeKey::Entry(_) => signature::array_call_entry(),
         CodeKey::DirectEntry(sig) => signature::direct_call_entry(env, sig),
         CodeKey::Exit(sig) => signature::of_sig(env, sig),
         CodeKey::Builtin(builtin) => signature::builtin_trampoline(builtin),

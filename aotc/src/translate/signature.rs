@@ -4,15 +4,18 @@
 //! cannot take all results, none is returned in one: the caller passes the address of an area with a
 //! 16-byte slot for each.
 //!
-//! Array call: the platform's C convention, arguments and results in 16-byte slots.
+//! Array call: the C convention, arguments and results in 16-byte slots.
 //!
-//! Direct call: the platform's C convention, arguments and the one result in 64-bit integers; see
+//! Direct call: the C convention, arguments and the one result in 64-bit integers; see
 //! [`aotc_abi::types::can_call_directly`].
+//!
+//! The C convention is the architecture's own, on every operating system: System V's on x86-64, the Procedure Call
+//! Standard's on AArch64. So code is the same whatever the format of its object.
 
 use aotc_abi::builtin::{AbiResult, AbiType, Builtin};
 use aotc_abi::types::ValType;
 use cranelift_codegen::ir::{AbiParam, Signature, Type, types};
-use cranelift_codegen::isa::{CallConv, TargetIsa};
+use cranelift_codegen::isa::CallConv;
 
 use super::{Env, abi_param};
 use crate::parse::FuncType;
@@ -57,42 +60,42 @@ pub(crate) fn of_sig(env: Env<'_>, sig: SigId) -> Signature {
 }
 
 /// `(ctx, callee code, values) -> status`: an entry trampoline.
-pub(crate) fn array_call_entry(isa: &dyn TargetIsa) -> Signature {
-    c_signature(isa, &[types::I64; 3], Some(types::I32))
+pub(crate) fn array_call_entry() -> Signature {
+    c_signature(&[types::I64; 3], Some(types::I32))
 }
 
 /// `(ctx, params..., callee code) -> (result, status)`: a direct entry trampoline.
 pub(crate) fn direct_call_entry(env: Env<'_>, sig: SigId) -> Signature {
     let ty = env.plan.sigs[sig.0 as usize].ty.expect("direct entries are for the module's types");
     let params = env.module.types[ty.index()].params.len();
-    let mut signature = c_signature(env.isa, &vec![types::I64; 2 + params], Some(types::I64));
+    let mut signature = c_signature(&vec![types::I64; 2 + params], Some(types::I64));
     signature.returns.push(AbiParam::new(types::I64));
     signature
 }
 
 /// `(ctx, params...) -> (result, status)`: a host function that can be called directly.
-pub(crate) fn direct_call_host(isa: &dyn TargetIsa, params: usize) -> Signature {
-    let mut signature = c_signature(isa, &vec![types::I64; 1 + params], Some(types::I64));
+pub(crate) fn direct_call_host(params: usize) -> Signature {
+    let mut signature = c_signature(&vec![types::I64; 1 + params], Some(types::I64));
     signature.returns.push(AbiParam::new(types::I64));
     signature
 }
 
 /// `(ctx, values) -> status`: another host function.
-pub(crate) fn array_call_host(isa: &dyn TargetIsa) -> Signature {
-    c_signature(isa, &[types::I64; 2], Some(types::I32))
+pub(crate) fn array_call_host() -> Signature {
+    c_signature(&[types::I64; 2], Some(types::I32))
 }
 
 /// `(store)`: `VmStoreCtx::raise`.
-pub(crate) fn raise(isa: &dyn TargetIsa) -> Signature {
-    c_signature(isa, &[types::I64], None)
+pub(crate) fn raise() -> Signature {
+    c_signature(&[types::I64], None)
 }
 
 /// A builtin as the loader implements it.
-pub(crate) fn builtin(isa: &dyn TargetIsa, builtin: Builtin) -> Signature {
+pub(crate) fn builtin(builtin: Builtin) -> Signature {
     let row = builtin.row();
     let mut params = vec![types::I64];
     params.extend(row.params.iter().map(|&ty| builtin_type(ty)));
-    c_signature(isa, &params, builtin_result(row.result))
+    c_signature(&params, builtin_result(row.result))
 }
 
 /// A builtin's trampoline, as compiled code calls it: status is gone, for it raises.
@@ -138,8 +141,8 @@ fn builtin_result(result: AbiResult) -> Option<Type> {
     }
 }
 
-fn c_signature(isa: &dyn TargetIsa, params: &[Type], result: Option<Type>) -> Signature {
-    let mut signature = Signature::new(isa.default_call_conv());
+fn c_signature(params: &[Type], result: Option<Type>) -> Signature {
+    let mut signature = Signature::new(CallConv::SystemV);
     signature.params.extend(params.iter().map(|&ty| AbiParam::new(ty)));
     signature.returns.extend(result.map(AbiParam::new));
     signature

@@ -166,7 +166,7 @@ impl<'a> Translator<'a, '_> {
         let values = params.iter().zip(&block_params[1..]);
         args.extend(values.map(|(&ty, &value)| self.bits_of_value(ty, value)));
         let call = self.host_call();
-        let host = signature::direct_call_host(self.env.isa, params.len());
+        let host = signature::direct_call_host(params.len());
         let host = self.builder.import_signature(host);
         let call = self.builder.ins().call_indirect(host, call, &args);
         let [bits, status] = *self.builder.inst_results(call) else {
@@ -186,7 +186,7 @@ impl<'a> Translator<'a, '_> {
         self.store_values(&block_params[first..], slots);
 
         let call = self.host_call();
-        let host = self.builder.import_signature(signature::array_call_host(self.env.isa));
+        let host = self.builder.import_signature(signature::array_call_host());
         let call = self.builder.ins().call_indirect(host, call, &[self.ctx, slots]);
         let status = self.builder.inst_results(call)[0];
         self.raise_if(status, store);
@@ -218,7 +218,7 @@ impl<'a> Translator<'a, '_> {
         let table = self.load_ctx_field(vmctx::ctx::BUILTINS);
         let field = Field { offset: builtin as i32 * 8, ..vmctx::ctx::BUILTINS };
         let code = self.load_field(types::I64, table, 0, field, Region::Constant);
-        let callee = self.builder.import_signature(signature::builtin(self.env.isa, builtin));
+        let callee = self.builder.import_signature(signature::builtin(builtin));
         let call = self.builder.ins().call_indirect(callee, code, &args);
         let result = self.builder.inst_results(call).first().copied();
         let value = match (builtin.row().result, result) {
@@ -296,7 +296,7 @@ impl<'a> Translator<'a, '_> {
         self.builder.seal_block(going_on);
         self.builder.switch_to_block(raising);
         let raise = self.load_field(types::I64, store, 0, vmctx::store::RAISE, Region::Constant);
-        let signature = self.builder.import_signature(signature::raise(self.env.isa));
+        let signature = self.builder.import_signature(signature::raise());
         self.builder.ins().call_indirect(signature, raise, &[store]);
         self.builder.ins().trap(super::trap::NOT_REACHED);
         self.builder.switch_to_block(going_on);

@@ -1,6 +1,6 @@
 //! Whether an artifact fits the program, the processor and the kernel it is to run on.
 
-use aotc_abi::meta::ModuleData;
+use aotc_abi::meta::{CodeOrder, ModuleData};
 use aotc_abi::target::{Arch, CPU_FEATURES, CpuFeatures, Interruption, Os, Target, TrapStyle};
 
 use crate::engine::Engine;
@@ -9,11 +9,22 @@ use crate::prelude::*;
 use crate::sys;
 
 /// Compares target, processor features and page size with the host's, and ways of interruption with the engine's.
-pub(super) fn check(header: &ModuleData<'_>, engine: &Engine) -> Result<(), LoadError> {
+///
+/// Of what a linker laid out, the linker has seen to the operating system: code of an architecture is the same for all.
+pub(super) fn check(
+    header: &ModuleData<'_>,
+    engine: &Engine,
+    order: CodeOrder,
+) -> Result<(), LoadError> {
     let fixed = &header.header().fixed;
     let found = Arch::from_u32(fixed.arch).zip(Os::from_u32(fixed.os));
     let host = Target::HOST;
-    if found.map(|(arch, os)| Target { arch, os }) != host {
+    let found_target = found.map(|(arch, os)| Target { arch, os });
+    let fits = match order {
+        CodeOrder::Sorted => found_target == host,
+        CodeOrder::Linked => found_target.map(|found| found.arch) == host.map(|host| host.arch),
+    };
+    if !fits {
         return Err(LoadError::Target {
             found: found.map_or("an unknown target".into(), |(arch, os)| format!("{arch}-{os}")),
             expected: host.map_or("an unsupported target".into(), |host| host.to_string()),

@@ -188,7 +188,7 @@ impl Module {
         let Found { source, bytes, text, order, image } = found;
         let looked_at = copy.unwrap_or(bytes);
         let header = ModuleData::parse_header(looked_at).map_err(LoadError::from)?;
-        host::check(&header, engine)?;
+        host::check(&header, engine, order)?;
         let base = bytes.as_ptr() as u64;
         let code = text.start.wrapping_sub(base) as i64..text.end.wrapping_sub(base) as i64;
         let data = match order {
