@@ -17,6 +17,12 @@ const FUNCTIONS: u32 = 400;
 
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
+    for target in aotc::TARGETS {
+        trials.push(Trial::test(format!("determinism::object::{target}::generated"), move || {
+            let options = cli::parse_options(&format!("--target {target}"))?;
+            same_bytes(generated().as_bytes(), Emit::Object, &options)
+        }));
+    }
     for (name, emit) in
         [("object", Emit::Object), ("image", Emit::Image), ("clif", Emit::Clif), ("asm", Emit::Asm)]
     {

@@ -1,5 +1,6 @@
 //! Parts of the official suite through the other doors: modules that are linked into this program,
-//! and modules that the operating system's linker opens.
+//! modules that the operating system's linker opens, and modules in libraries for other operating
+//! systems, which are mapped by hand.
 #![allow(unsafe_code, reason = "both doors trust what they are given")]
 
 use std::collections::HashMap;
@@ -13,9 +14,11 @@ use anyhow::{Context, Result};
 use aotc::cli::wast::{Door, image_door, run_text};
 use aotc::{Emit, Options};
 use aotc_loader::{Engine, Module};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 
+use crate::foreign::{Foreign, LIBRARIES};
 use crate::spec;
+use crate::support::in_ci;
 
 /// The table that `build.rs` made: the bytes of each module, and its symbol.
 mod table {
@@ -38,6 +41,20 @@ pub(crate) fn trials() -> Vec<Trial> {
         trials.push(Trial::test(format!("doors::linked::{path}"), move || {
             run(text, &|engine, wasm| linked_door(engine, wasm, &linked_options))
         }));
+        for library in &LIBRARIES {
+            let options = options.clone();
+            let name = format!("doors::{}::{path}", library.os);
+            trials.push(Trial::ignorable_test(name, move || {
+                if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+                    return Ok(Completion::ignored_with("no module is linked here"));
+                }
+                if !in_ci() && !library.has_linker() {
+                    return Ok(Completion::ignored_with("the linker is not installed"));
+                }
+                run(text, &|engine, wasm| foreign_door(library, engine, wasm, &options))?;
+                Ok(Completion::Completed)
+            }));
+        }
         let temporary = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
             .join(format!("doors-dlopen-{}", path.replace('/', "-")));
         trials.push(Trial::test(format!("doors::dlopen::{path}"), move || {
@@ -64,6 +81,20 @@ fn linked_door(engine: &Engine, wasm: &[u8], options: &Options) -> Result<Module
     match linked(wasm) {
         // SAFETY: the symbol of an object that `build.rs` compiled and the linker put into this program.
         Some(descriptor) => unsafe { Module::from_linked(engine, descriptor) },
+        None => image_door(engine, wasm, options),
+    }
+}
+
+/// Takes the module from a library for another operating system; only those that must be refused are not in it.
+fn foreign_door(
+    library: &Foreign,
+    engine: &Engine,
+    wasm: &[u8],
+    options: &Options,
+) -> Result<Module> {
+    let modules: Vec<&[u8]> = table::linked().into_iter().map(|(bytes, _)| bytes).collect();
+    match library.module(engine, &modules, wasm)? {
+        Some(module) => Ok(module),
         None => image_door(engine, wasm, options),
     }
 }

@@ -9,6 +9,7 @@ use aotc::{Emit, Options, cli};
 use libtest_mimic::{Failed, Trial};
 use similar::TextDiff;
 
+use crate::object_listing;
 use crate::support::root;
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -17,6 +18,12 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("clif", "x86_64-linux", Emit::Clif),
         ("asm/x86_64", "x86_64-linux", Emit::Asm),
         ("asm/aarch64", "aarch64-linux", Emit::Asm),
+        ("object/x86_64-linux", "x86_64-linux", Emit::Object),
+        ("object/x86_64-macos", "x86_64-macos", Emit::Object),
+        ("object/x86_64-windows", "x86_64-windows", Emit::Object),
+        ("object/aarch64-linux", "aarch64-linux", Emit::Object),
+        ("object/aarch64-macos", "aarch64-macos", Emit::Object),
+        ("object/aarch64-windows", "aarch64-windows", Emit::Object),
     ];
     for (folder, target, emit) in folders {
         for path in files(&root().join("fixtures").join(folder)) {
@@ -40,8 +47,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn check(path: &Path, target: &str, emit: Emit) -> Result<(), Failed> {
     let text = fs::read_to_string(path)?;
     let fixture = Fixture::parse(&text, target)?;
-    let listing = aotc::compile(text.as_bytes(), emit, &fixture.options)?;
-    let found = fixture.shown(&String::from_utf8(listing)?)?;
+    let compiled = aotc::compile(text.as_bytes(), emit, &fixture.options)?;
+    let found = match emit {
+        Emit::Object => object_listing::listing(&compiled)?,
+        Emit::Clif | Emit::Asm | Emit::Image => fixture.shown(&String::from_utf8(compiled)?)?,
+    };
     if found == fixture.expected {
         return Ok(());
     }

@@ -383,6 +383,20 @@ mod tests {
     }
 
     #[test]
+    fn objects_of_every_format_say_the_same() {
+        for target in crate::TARGETS {
+            let cpu = crate::Cpu::baseline(target.arch);
+            let options = crate::Options { target, cpu, ..crate::Options::default() };
+            let module = b"(module $m (memory 1 2) (func (export \"run\")))";
+            let object = crate::compile(module, crate::Emit::Object, &options).unwrap();
+            let object = inspect(&object).unwrap();
+            assert_eq!((object.form, object.target), ("object", target.to_string()));
+            assert_eq!(object.exports[0].ty, "(func)");
+            assert!(object.file.iter().any(|part| part.name.contains("aotc")), "{:?}", object.file);
+        }
+    }
+
+    #[test]
     fn no_bytes_make_it_panic() {
         let image = Sample::new().image().unwrap();
         for length in 0..image.len() {

@@ -97,3 +97,24 @@ fn flags(opt_level: &str) -> settings::Flags {
     set("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" });
     settings::Flags::new(builder)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Cpu;
+    use crate::{Emit, TARGETS, compile};
+
+    #[test]
+    fn operating_system_decides_nothing_about_code() {
+        let module = include_bytes!("../../../fixtures/formats/module.wat");
+        let asm = |target: Target| {
+            let options = Options { target, cpu: Cpu::baseline(target.arch), ..Options::default() };
+            compile(module, Emit::Asm, &options).unwrap()
+        };
+        for target in TARGETS {
+            assert!(is_supported(target));
+            let linux = Target { os: Os::Linux, ..target };
+            assert!(asm(target) == asm(linux), "{target} and {linux} differ");
+        }
+    }
+}

@@ -166,10 +166,9 @@ mod tests {
 
     #[test]
     fn members_of_mach_o_are_aligned() {
-        let options = crate::Options {
-            target: crate::parse_target("x86_64-macos").unwrap(),
-            ..crate::Options::default()
-        };
+        let target = crate::parse_target("x86_64-macos").unwrap();
+        let cpu = crate::Cpu::baseline(target.arch);
+        let options = crate::Options { target, cpu, ..crate::Options::default() };
         let object = crate::compile(b"(module $m)", crate::Emit::Object, &options).unwrap();
         let archive = write(&[("a.o", &object), ("b.o", &object)]).unwrap();
         let read = ::object::read::archive::ArchiveFile::parse(&*archive).unwrap();
