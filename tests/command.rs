@@ -16,7 +16,7 @@ use crate::support;
 type Test = (&'static str, fn() -> Result<()>);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [Test; 18] = [
+    let tests: [Test; 19] = [
         ("emits", emits),
         ("standard_streams", standard_streams),
         ("usage", usage),
