@@ -40,6 +40,9 @@ fn handles(store: &mut Store<()>, module: &Module) -> Handles {
     }
 }
 
+/// A call, by its name.
+type Misuse<'a> = (&'static str, &'a mut dyn FnMut(&mut Store<()>));
+
 #[test]
 fn handles_of_another_store_panic() {
     let module = module(&Engine::default(), TEXT);
@@ -55,7 +58,7 @@ fn handles_of_another_store_panic() {
         Table::new(&mut stranger, TableType::new(aotc_loader::RefType::EXTERNREF, 1, None), null());
     let own = own.unwrap();
     let store = &mut stranger;
-    let calls: &mut [(&str, &mut dyn FnMut(&mut Store<()>))] = &mut [
+    let calls: &mut [Misuse<'_>] = &mut [
         ("Instance::module", &mut |s| _ = instance.module(&*s).clone()),
         ("Instance::exports", &mut |s| _ = instance.exports(s)),
         ("Instance::get_export", &mut |s| _ = instance.get_export(s, "x")),
