@@ -2,7 +2,7 @@
 //!
 //! Everything both sides must agree on is defined here once: the context layout ([`vmctx`]), the
 //! builtin functions ([`builtin`]), trap kinds ([`trap`]), the artifact's metadata ([`meta`]),
-//! symbol names ([`symbol`]), targets ([`target`]). The crate has no dependencies, no unsafe code and
+//! symbol names ([`symbol`]), targets ([`target`]), and how near two names are to each other ([`similar`]). The crate has no dependencies, no unsafe code and
 //! no features; it describes bytes, it does not touch memory.
 //!
 //! A change of any layout, row or number changes [`meta::LAYOUT_HASH`] or must raise
@@ -18,6 +18,7 @@ extern crate alloc;
 pub mod builtin;
 pub mod index;
 pub mod meta;
+pub mod similar;
 pub mod symbol;
 pub mod target;
 pub mod trap;

@@ -106,6 +106,7 @@ mod memory_view;
 mod module;
 mod prelude;
 mod reserve;
+mod settings;
 mod similar;
 mod store;
 mod sync;

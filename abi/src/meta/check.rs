@@ -171,19 +171,29 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
-    /// Imports come first in each index space, in order.
+    /// Imports come first in each index space, in order. Those of functions that nothing calls may have been left out.
     fn import_counts(&self) -> Result<(), MetaError> {
         let at = self.at(Section::Imports);
         let mut next = [0u32; 4];
         for import in self.data.imports().iter() {
             let next = &mut next[import.kind as usize];
+            if import.kind == ExternKind::Func as u32 {
+                let left_out =
+                    (*next..import.index).all(|i| self.data.functions().at(i).import == 0);
+                let is_import = self.data.functions().at(import.index).import != 0;
+                ensure(left_out && is_import && import.index >= *next, "import out of order", at)?;
+                *next = import.index;
+            }
             ensure(import.index == *next, "import out of order", at)?;
             *next += 1;
         }
         for kind in [ExternKind::Func, ExternKind::Table, ExternKind::Memory, ExternKind::Global] {
             let imported = match kind {
                 ExternKind::Func => {
-                    self.data.functions().iter().take_while(|f| f.import != 0).count()
+                    let functions = self.data.functions().iter();
+                    let before_code = functions.take_while(|f| f.import != 0 || f.code == 0);
+                    let imports = before_code.enumerate().filter(|(_, f)| f.import != 0);
+                    imports.last().map_or(0, |(last, _)| last + 1)
                 }
                 ExternKind::Table => count_imported(self.data.tables().iter().map(|t| t.flags)),
                 ExternKind::Memory => count_imported(self.data.memories().iter().map(|m| m.flags)),
@@ -220,7 +230,7 @@ impl Checker<'_, '_> {
         for function in self.data.functions().iter() {
             ensure((function.ty as usize) < types, "function type", at)?;
             ensure(function.import == 0 || !defined, "import behind a definition", at)?;
-            defined |= function.import == 0;
+            defined |= function.import == 0 && function.code != 0;
             self.string(function.name)?;
             self.code_offset_or_none(function.code, at)?;
             self.slot_or_none(function.import, record_bytes::<vmctx::VmFunctionImport>(), at)?;

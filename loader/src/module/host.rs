@@ -83,10 +83,10 @@ fn names(set: CpuFeatures, arch: Arch) -> Vec<String> {
 }
 
 /// Largest guard behind a memory, in bytes.
-const GUARD_BYTES_MAX: u64 = 1 << 40;
+pub(crate) const GUARD_BYTES_MAX: u64 = 1 << 40;
 
 /// The features of this processor, which is of `arch`, that artifacts can ask for.
-fn cpu_features(arch: Arch) -> CpuFeatures {
+pub(crate) fn cpu_features(arch: Arch) -> CpuFeatures {
     CPU_FEATURES
         .iter()
         .filter(|feature| feature.arch == arch && sys::has_cpu_feature(feature.name))

@@ -18,7 +18,7 @@
 mod artifact;
 #[cfg(feature = "std")]
 mod file;
-mod host;
+pub(crate) mod host;
 #[cfg(feature = "std")]
 mod image;
 mod info;
@@ -494,7 +494,8 @@ impl Drop for ModuleInner {
 /// Checks that whatever others can reach has what is needed to reach it.
 fn check_reachable(data: &ModuleData<'_>, plan: &Plan) -> Result<(), MetaError> {
     let fail = |what, at: u32| Err(MetaError::Malformed { what, offset: at.into() });
-    for function in data.functions().iter().take_while(|function| function.import != 0) {
+    let imported = data.imports().iter().filter(|import| import.kind == ExternKind::Func as u32);
+    for function in imported.map(|import| data.functions().at(import.index)) {
         let hash = data.types().at(function.ty).hash;
         if plan.trampolines(hash).is_none_or(|trampolines| trampolines.exit == 0) {
             return fail("imported function without exit trampoline", function.ty);
