@@ -114,6 +114,12 @@ const MISTAKES: &[Mistake] = &[
     (
         "build.rs",
         "aotc::Build::new(module)",
+        "aotc::Build::new(module).keep_exports([\"ad\"])",
+        &["build.rs:5:9: no export is called `ad`, which is to be kept; there is `add`"],
+    ),
+    (
+        "build.rs",
+        "aotc::Build::new(module)",
         "aotc::Build::new(module).name(\"../up\")",
         &["build.rs:5:9: `../up` cannot be the name of a file"],
     ),

@@ -52,26 +52,26 @@ const MODULE: &str = r#"(module $unit
 
 /// How a run of the command ended.
 #[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    stdout: Vec<u8>,
-    stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
 }
 
 impl Ended {
-    fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         Self { code: output.status.code(), stdout: output.stdout, stderr }
     }
 
     /// Asserts the code, and gives the output as text.
-    fn with_code(&self, code: i32) -> Result<String> {
+    pub(crate) fn with_code(&self, code: i32) -> Result<String> {
         ensure!(self.code == Some(code), "expected exit code {code}, found {self:?}");
         Ok(String::from_utf8_lossy(&self.stdout).into_owned())
     }
 
     /// Asserts the code and what standard error begins with.
-    fn fails(&self, code: i32, message: &str) -> Result<()> {
+    pub(crate) fn fails(&self, code: i32, message: &str) -> Result<()> {
         self.with_code(code)?;
         ensure!(self.stderr.starts_with(message), "expected {message:?}, found {:?}", self.stderr);
         ensure!(self.stdout.is_empty(), "nothing is printed: {self:?}");
@@ -79,15 +79,18 @@ impl Ended {
     }
 }
 
-fn aotc<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Ended {
+pub(crate) fn aotc<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Ended {
     aotc_with(arguments, b"")
 }
 
-fn aotc_with<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>, input: &[u8]) -> Ended {
+pub(crate) fn aotc_with<I: AsRef<OsStr>>(
+    arguments: impl IntoIterator<Item = I>,
+    input: &[u8],
+) -> Ended {
     Ended::new(child::with_input(child::aotc().args(arguments), input))
 }
 
-fn text(path: &std::path::Path) -> &str {
+pub(crate) fn text(path: &std::path::Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
@@ -96,7 +99,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// Names of the files in a directory.
-fn files(scratch: &Scratch) -> Result<Vec<String>> {
+pub(crate) fn files(scratch: &Scratch) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(scratch.root())? {
         names.push(entry?.file_name().to_string_lossy().into_owned());

@@ -37,6 +37,28 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// The kind of the error, as a word that does not change.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Invalid { .. } => "invalid",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Limit(_) => "limit",
+            Self::Options(_) => "options",
+            Self::Internal { .. } => "internal",
+        }
+    }
+
+    /// Where in the module it is, in bytes, if it is of a place in the binary format.
+    pub fn offset(&self) -> Option<u64> {
+        match self {
+            Self::Invalid { offset, .. } | Self::Unsupported { offset, .. } => Some(*offset),
+            Self::Text(_) | Self::Limit(_) | Self::Options(_) | Self::Internal { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

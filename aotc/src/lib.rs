@@ -15,6 +15,8 @@ pub mod cli;
 mod codegen;
 mod emit;
 mod error;
+#[cfg(feature = "incremental")]
+mod incremental;
 mod inspect;
 mod optimize;
 mod options;
@@ -50,12 +52,34 @@ macro_rules! include_module {
 pub enum Emit {
     /// A relocatable object for a linker.
     Object,
+    /// A static library with the object in it.
+    Archive,
     /// An image for the loader to map or the operating system to open; no linker is involved.
     Image,
     /// Cranelift's intermediate representation of every function, as text.
     Clif,
     /// Machine code of every function, as text.
     Asm,
+}
+
+/// What came of a compilation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compiled {
+    /// The bytes of each artifact that was asked for, in that order.
+    pub artifacts: Vec<Vec<u8>>,
+    /// What was taken from an earlier compilation, if one was to be used.
+    pub reuse: Option<Reuse>,
+}
+
+/// What a compilation had to do with a folder of compiled code ([`Options::incremental`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reuse {
+    /// Pieces of code that were there.
+    pub reused: usize,
+    /// Pieces of code that were compiled.
+    pub compiled: usize,
+    /// Why the folder could not be used or written, if so. The artifacts are complete all the same.
+    pub problem: Option<String>,
 }
 
 /// Compiles a module.
@@ -67,7 +91,26 @@ pub enum Emit {
 /// [`Error`]: the input is invalid or uses something unsupported (with its offset), the options do not fit
 /// together, or a limit is exceeded.
 pub fn compile(input: &[u8], emit: Emit, options: &Options) -> Result<Vec<u8>, Error> {
-    with_module(input, options, |module| compile_module(module, emit, options))
+    let mut compiled = compile_all(input, &[emit], options)?;
+    Ok(compiled.artifacts.pop().expect("an artifact for each that was asked for"))
+}
+
+/// Compiles a module to several artifacts at once: each is as [`compile`] makes it, and the code is generated once.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_all(input: &[u8], emits: &[Emit], options: &Options) -> Result<Compiled, Error> {
+    with_module(input, options, |module| compile_module(module, emits, options))
+}
+
+/// A static library of objects, each with the name of its member, for linkers of ELF and COFF. The same objects give the
+/// same bytes.
+///
+/// # Errors
+/// [`Error::Options`] for a name that is empty, longer than 15 bytes, or has a `/`, [`Error::Invalid`] if one is no
+/// object, [`Error::Limit`] if the library would be larger than 4 GiB.
+pub fn archive(objects: &[(&str, &[u8])]) -> Result<Vec<u8>, Error> {
+    emit::archive::write(objects)
 }
 
 /// How [`c_header`] declares a module.
@@ -105,36 +148,67 @@ fn with_module<R>(
     options.check()?;
     let wasm = to_binary(input)?;
     let parsed = parse::parse(&wasm, options.features, options.thread_count());
-    let module = parsed.map_err(|error| match &wasm {
+    let mut module = parsed.map_err(|error| match &wasm {
         // What was made from text is explained by the text.
         Cow::Owned(_) => text::with_line(error, &String::from_utf8_lossy(input)),
         Cow::Borrowed(_) => error,
     })?;
+    if let Some(names) = &options.keep_exports {
+        plan::keep(&mut module, names)?;
+    }
     then(&module)
 }
 
 fn compile_module(
     module: &parse::WasmModule<'_>,
-    emit: Emit,
+    emits: &[Emit],
     options: &Options,
-) -> Result<Vec<u8>, Error> {
+) -> Result<Compiled, Error> {
     let threads = options.thread_count();
+    if emits.contains(&Emit::Image) {
+        emit::check_image(options.target)?;
+    }
     let isas = codegen::isas(options)?;
     let plan = plan::build(module, options)?;
     let env = translate::Env { module, plan: &plan, options, isa: &*isas.lowering };
-    match emit {
+    let listing = match emits.contains(&Emit::Asm) {
+        true => codegen::Listing::Text,
+        false => codegen::Listing::None,
+    };
+    let (functions, reuse) = match emits.iter().all(|&emit| emit == Emit::Clif) {
+        true => (Vec::new(), None),
+        false => generate(env, &isas, threads, listing)?,
+    };
+    let object = || emit::object(module, &plan, options, &*isas.lowering, &functions);
+    let artifact = |&emit: &Emit| match emit {
         Emit::Clif => Ok(text(env, &codegen::clif(env, threads)?)),
-        Emit::Asm => Ok(text(env, &asm(env, &isas, threads)?)),
-        Emit::Object => {
-            let functions = codegen::compile(env, &isas, threads, codegen::Listing::None)?;
-            emit::object(module, &plan, options, &*isas.lowering, &functions)
-        }
-        Emit::Image => {
-            emit::check_image(options.target)?;
-            let functions = codegen::compile(env, &isas, threads, codegen::Listing::None)?;
-            emit::image(module, &plan, options, &*isas.lowering, &functions)
-        }
+        Emit::Asm => Ok(text(env, &listings(&functions))),
+        Emit::Object => object(),
+        Emit::Archive => emit::archive::write(&[(ARCHIVE_MEMBER, &object()?)]),
+        Emit::Image => emit::image(module, &plan, options, &*isas.lowering, &functions),
+    };
+    let artifacts = emits.iter().map(artifact).collect::<Result<_, _>>()?;
+    Ok(Compiled { artifacts, reuse })
+}
+
+/// The object's name in a static library.
+const ARCHIVE_MEMBER: &str = "module.o";
+
+/// The code of the plan. With a folder of compiled code, only what is not in it is compiled.
+fn generate(
+    env: translate::Env<'_>,
+    isas: &codegen::Isas,
+    threads: NonZero<usize>,
+    listing: codegen::Listing,
+) -> Result<(Vec<codegen::CompiledFunction>, Option<Reuse>), Error> {
+    #[cfg(feature = "incremental")]
+    if let (Some(folder), codegen::Listing::None) = (&env.options.incremental, listing) {
+        let cache = incremental::Cache::open(folder, env.options, &env.plan.name, isas);
+        let functions = codegen::compile(env, isas, threads, listing, &cache)?;
+        return Ok((functions, Some(cache.close())));
     }
+    let functions = codegen::compile(env, isas, threads, listing, &codegen::Anew)?;
+    Ok((functions, None))
 }
 
 /// The binary format of `input`, which may be text.
@@ -149,13 +223,8 @@ fn to_binary(input: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
     Err(Error::Invalid { message, offset: 0 })
 }
 
-fn asm(
-    env: translate::Env<'_>,
-    isas: &codegen::Isas,
-    threads: NonZero<usize>,
-) -> Result<Vec<String>, Error> {
-    let functions = codegen::compile(env, isas, threads, codegen::Listing::Text)?;
-    Ok(functions.into_iter().map(|function| function.listing.unwrap_or_default()).collect())
+fn listings(functions: &[codegen::CompiledFunction]) -> Vec<String> {
+    functions.iter().map(|function| function.listing.clone().unwrap_or_default()).collect()
 }
 
 /// Listings of all pieces of code, each under its name.

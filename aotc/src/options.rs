@@ -1,6 +1,8 @@
 //! What a compilation can be asked for.
 
 use std::num::NonZero;
+#[cfg(feature = "incremental")]
+use std::path::PathBuf;
 
 use aotc_abi::target::{
     Arch, BoundsStyle, CPU_FEATURES, CpuFeature, CpuFeatures, Interruption, Os, Target, TrapStyle,
@@ -9,7 +11,7 @@ use aotc_abi::target::{
 use crate::error::{Error, Result};
 
 /// Options of a compilation. Together with the module and the version of this crate they determine
-/// every byte of the result; `threads` does not matter.
+/// every byte of the result; `threads` and `incremental` do not matter.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Which WebAssembly is accepted.
@@ -35,6 +37,12 @@ pub struct Options {
     pub name: Option<String>,
     /// Threads to compile with; default: as many as there are processors.
     pub threads: Option<NonZero<usize>>,
+    /// The exports to keep, by name; default: all. Whatever only others lead to is left out of the artifact.
+    pub keep_exports: Option<Vec<String>>,
+    /// A folder where compiled code is kept, so that another compilation of the module compiles only what changed;
+    /// default: none.
+    #[cfg(feature = "incremental")]
+    pub incremental: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -52,6 +60,9 @@ impl Default for Options {
             debug_lines: DebugLinesStyle::Keep,
             name: None,
             threads: None,
+            keep_exports: None,
+            #[cfg(feature = "incremental")]
+            incremental: None,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! instruction `n` of its function. So the place in the binary is found by counting, without a table.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use wasmparser::{FromReader, FunctionBody, Parser, Payload, SectionLimited};
 use wast::Wat;
@@ -26,20 +26,59 @@ use crate::error::{Error, Result};
 ///       |          ^
 /// ```
 #[derive(Debug)]
-pub struct TextError(wast::Error);
+pub struct TextError {
+    error: wast::Error,
+    path: Option<PathBuf>,
+    line: usize,
+    column: usize,
+    source_line: String,
+}
 
 impl TextError {
+    fn new(mut error: wast::Error, text: &str) -> Self {
+        let (line, column) = error.span().linecol_in(text);
+        let source_line = text.lines().nth(line).unwrap_or_default().to_owned();
+        error.set_text(text);
+        Self { error, path: None, line: line + 1, column: column + 1, source_line }
+    }
+
     /// Names the file that the text is from.
     #[must_use]
     pub fn in_file(mut self, path: &Path) -> Self {
-        self.0.set_path(path);
+        self.error.set_path(path);
+        self.path = Some(path.to_owned());
         self
+    }
+
+    /// What is wrong, without the place.
+    pub fn message(&self) -> String {
+        self.error.message()
+    }
+
+    /// The file that the text is from, if it was named.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// The line, from 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The column in the line, in bytes, from 1.
+    pub fn column(&self) -> usize {
+        self.column
+    }
+
+    /// The line itself.
+    pub fn source_line(&self) -> &str {
+        &self.source_line
     }
 }
 
 impl fmt::Display for TextError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.error.fmt(f)
     }
 }
 
@@ -75,9 +114,8 @@ pub(crate) fn with_line(error: Error, text: &str) -> Error {
     }
 }
 
-fn at_line(mut error: wast::Error, text: &str) -> Error {
-    error.set_text(text);
-    Error::Text(TextError(error))
+fn at_line(error: wast::Error, text: &str) -> Error {
+    Error::Text(TextError::new(error, text))
 }
 
 /// The place in `text` that became what is at `offset` in the binary.

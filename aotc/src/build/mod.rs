@@ -14,7 +14,6 @@ use std::{env, fs, process};
 use aotc_abi::target::{Arch, BoundsStyle, CPU_FEATURES, Interruption, Os, Target, TrapStyle};
 
 use crate::bindings::rust;
-use crate::emit::archive;
 use crate::options::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options};
 use crate::{Emit, Error};
 
@@ -203,6 +202,15 @@ impl Build {
         self
     }
 
+    /// Keeps only these exports, and leaves out whatever only others lead to. Default: all. See [`Options::keep_exports`].
+    pub fn keep_exports(
+        &mut self,
+        names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> &mut Self {
+        self.options.keep_exports = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// See [`Options::threads`]. Default: as many as cargo has jobs.
     pub fn threads(&mut self, threads: NonZero<usize>) -> &mut Self {
         self.options.threads = Some(threads);
@@ -260,11 +268,11 @@ impl Build {
             wasi: self.wasi,
         };
         let compiled = crate::with_module(&wasm, &options, |module| {
-            let object = crate::compile_module(module, Emit::Object, &options)?;
-            let archive = archive::write(&[("module.o", &object)])?;
-            Ok((object, archive, self.bindings.then(|| rust::declare(module, &settings))))
+            let compiled = crate::compile_module(module, &[Emit::Object, Emit::Archive], &options)?;
+            let bindings = self.bindings.then(|| rust::declare(module, &settings));
+            Ok((compiled.artifacts, bindings))
         });
-        let (object, archive, bindings) = compiled.map_err(|error| match error {
+        let (artifacts, bindings) = compiled.map_err(|error| match error {
             Error::Text(error) => self.at(&error.in_file(&self.input).to_string()),
             Error::Options(message) => self.at(&message),
             error => self.at_input(&error.to_string()),
@@ -276,8 +284,9 @@ impl Build {
             bindings: bindings.as_ref().map(|_| path(&format!("{name}.rs"))),
             symbol,
         };
-        self.write(&built.object, &object)?;
-        self.write(&built.library, &archive)?;
+        for (path, artifact) in [&built.object, &built.library].into_iter().zip(&artifacts) {
+            self.write(path, artifact)?;
+        }
         if let (Some(path), Some(text)) = (&built.bindings, &bindings) {
             self.write(path, text.as_bytes())?;
         }

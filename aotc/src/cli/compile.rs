@@ -1,12 +1,21 @@
 //! `aotc compile`.
+//!
+//! ```text
+//!   arguments --response files--> Args --loader's settings--> Options --+
+//!   input ------------------------------------------------------------- +--compile--> artifacts --+--> outputs
+//!                                              names of all that was read --> depfile ------------+
+//! ```
+//!
+//! Outputs appear together, when everything else has gone well.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-
+use super::emit::{Kind, Request};
+use super::messages::MessageFormat;
 use super::options::{CompileOptions, InterruptionOptions};
-use super::{Failure, compile_file, in_file, output};
+use super::output::Outputs;
+use super::{EXIT_USAGE, Failure, depfile, for_loader, in_file, output};
 use crate::{CHeader, Emit, Options, c_header};
 
 #[derive(clap::Args)]
@@ -14,70 +23,74 @@ pub(super) struct Args {
     /// The module: binary or text format; `-` for standard input.
     input: PathBuf,
     /// Where the result goes; `-` for standard output. Default: the input's name with the ending of
-    /// what is emitted (.o, .aot, .clif, .s).
+    /// what is emitted (.o, .a, .aot, .clif, .s).
     #[arg(short)]
     output: Option<PathBuf>,
-    /// What to emit.
-    #[arg(long, value_enum, default_value_t = EmitArg::Image)]
-    emit: EmitArg,
+    /// What to emit, each perhaps to a file of its own: obj (a relocatable object), archive (a static library), image (for the
+    /// loader), clif (Cranelift's intermediate representation), asm (machine code as text), header (for the C and C++ programs that an object or
+    /// library is linked into). Default: by the ending of the
+    /// output, .o or .a, else image.
+    #[arg(long, value_name = "KIND[=FILE]", value_delimiter = ',')]
+    emit: Vec<Request>,
     /// What the names in a header begin with. Default: the module's name.
     #[arg(long)]
     symbol_prefix: Option<String>,
+    /// Write a rule for Make here that names every file that was read, like `cc -MF`.
+    #[arg(long, value_name = "FILE")]
+    depfile: Option<PathBuf>,
+    /// How to say what is wrong, on standard error.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = MessageFormat::Human)]
+    pub(super) message_format: MessageFormat,
+    /// Keep the exports named in this file, a name per line, as with `--keep-exports`.
+    #[arg(long, value_name = "FILE")]
+    keep_exports_file: Option<PathBuf>,
+    /// Keep compiled code in this folder, and compile only what changed since.
+    #[arg(long, value_name = "DIR")]
+    incremental: Option<PathBuf>,
+    /// Compile for the loader that wrote this file (`Engine::compile_settings`, `aotc loader-config`).
+    #[arg(long, value_name = "FILE")]
+    for_loader: Option<PathBuf>,
     #[command(flatten)]
     options: CompileOptions,
     #[command(flatten)]
     interruption: InterruptionOptions,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum EmitArg {
-    /// A relocatable object for a linker.
-    Obj,
-    /// An image for the loader: mapped or opened, no linker involved.
-    Image,
-    /// Cranelift's intermediate representation.
-    Clif,
-    /// Machine code as text.
-    Asm,
-    /// A header for C and C++, for programs that the object is linked into.
-    Header,
-}
-
-impl EmitArg {
-    /// What the compiler makes; `None` for a header.
-    fn emit(self) -> Option<Emit> {
-        match self {
-            Self::Obj => Some(Emit::Object),
-            Self::Image => Some(Emit::Image),
-            Self::Clif => Some(Emit::Clif),
-            Self::Asm => Some(Emit::Asm),
-            Self::Header => None,
-        }
-    }
-
-    fn extension(self) -> &'static str {
-        match self {
-            Self::Obj => "o",
-            Self::Image => "aot",
-            Self::Clif => "clif",
-            Self::Asm => "s",
-            Self::Header => "h",
-        }
-    }
+    /// Response files that the arguments came from.
+    #[arg(skip)]
+    pub(super) response_files: Vec<PathBuf>,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let mut options = args.options.to_options(args.interruption.to_interruption())?;
-    if options.name.is_none() {
-        options.name = module_name(&args.input);
-    }
-    let output = args.output.clone().unwrap_or_else(|| default_output(&args.input, args.emit));
+    let requests = requests(args)?;
+    let mut outputs = Outputs::new(requests.iter().map(|request| &*request.1));
+    let rule = args.depfile.as_ref().map(|path| {
+        outputs.add(path);
+        depfile_rule(args, &requests)
+    });
+    let rule = rule.transpose()?;
+    outputs.check_distinct_from(&read_files(args))?;
+    let options = options(args)?;
     let input = output::read(&args.input)?;
-    let artifact = match args.emit.emit() {
-        Some(emit) => compile_file(&args.input, &input, emit, &options)?,
-        None => header(args, &input, &options)?.into_bytes(),
-    };
-    output::write(&output, &artifact)?;
+    let emits: Vec<Emit> = requests.iter().filter_map(|(kind, _)| kind.emit).collect();
+    let compiled = crate::compile_all(&input, &emits, &options);
+    let mut compiled = compiled.map_err(|error| in_file(&args.input, error))?;
+    let mut made = std::mem::take(&mut compiled.artifacts).into_iter();
+    for (kind, _) in &requests {
+        compiled.artifacts.push(match kind.emit {
+            Some(_) => made.next().expect("an artifact for each that was asked for"),
+            None => header(args, &input, &options)?.into_bytes(),
+        });
+    }
+    if let (Some(path), Some(rule)) = (&args.depfile, &rule) {
+        outputs.stage(path, rule.as_bytes())?;
+    }
+    for ((_, path), artifact) in requests.iter().zip(&compiled.artifacts) {
+        outputs.stage(path, artifact)?;
+    }
+    outputs.commit()?;
+    report(args, &requests, &compiled);
+    if let (Some(path), Some(rule)) = (&args.depfile, &rule) {
+        args.message_format.artifact(path, "depfile", rule.len());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -87,15 +100,82 @@ fn header(args: &Args, input: &[u8], options: &Options) -> Result<String, Failur
     c_header(input, &header, options).map_err(|error| in_file(&args.input, error))
 }
 
+/// What to emit, and where.
+fn requests(args: &Args) -> Result<Vec<(Kind, PathBuf)>, Failure> {
+    let output = args.output.as_deref();
+    let default = [Request { kind: Kind::of_output(output), file: None }];
+    let requests = if args.emit.is_empty() { &default[..] } else { &args.emit };
+    let unnamed = requests.iter().filter(|request| request.file.is_none()).count();
+    if unnamed != 1 && output.is_some() {
+        return Err(usage(format!(
+            "`-o` names the file of one artifact, and {unnamed} have no name: `--emit KIND=FILE` gives each its own"
+        )));
+    }
+    let path = |request: &Request| match (&request.file, output) {
+        (Some(file), _) => file.clone(),
+        (None, Some(output)) => output.to_owned(),
+        (None, None) => default_output(&args.input, request.kind),
+    };
+    Ok(requests.iter().map(|request| (request.kind, path(request))).collect())
+}
+
+fn default_output(input: &Path, kind: Kind) -> PathBuf {
+    if input == Path::new("-") {
+        return PathBuf::from("-");
+    }
+    input.with_extension(kind.extension)
+}
+
+/// Every file that the result depends on.
+fn read_files(args: &Args) -> Vec<PathBuf> {
+    let input = Some(&args.input).filter(|input| *input != Path::new("-"));
+    let files = input.into_iter().chain(&args.keep_exports_file).chain(&args.for_loader);
+    files.chain(&args.response_files).cloned().collect()
+}
+
+fn depfile_rule(args: &Args, requests: &[(Kind, PathBuf)]) -> Result<String, Failure> {
+    let targets: Vec<PathBuf> = requests.iter().map(|(_, path)| path.clone()).collect();
+    if targets.iter().any(|target| target == Path::new("-")) {
+        return Err(usage("a depfile is about files: the output cannot be `-`".to_owned()));
+    }
+    depfile::rule(&targets, &read_files(args))
+}
+
+fn options(args: &Args) -> Result<Options, Failure> {
+    let interruption = args.interruption.to_interruption();
+    let mut options = match &args.for_loader {
+        Some(path) => for_loader::options(&args.options, interruption, path)?,
+        None => args.options.to_options(interruption)?,
+    };
+    options.name = options.name.or_else(|| module_name(&args.input));
+    options.incremental = args.incremental.clone();
+    if let Some(path) = &args.keep_exports_file {
+        let names = output::read_text(path)?;
+        let kept = options.keep_exports.get_or_insert_default();
+        kept.extend(names.lines().filter(|name| !name.is_empty()).map(str::to_owned));
+    }
+    Ok(options)
+}
+
 /// The input's file name without its ending.
 fn module_name(input: &Path) -> Option<String> {
     let stem = input.file_stem()?.to_str()?;
     (stem != "-").then(|| stem.to_owned())
 }
 
-fn default_output(input: &Path, emit: EmitArg) -> PathBuf {
-    if input == Path::new("-") {
-        return PathBuf::from("-");
+fn report(args: &Args, requests: &[(Kind, PathBuf)], compiled: &crate::Compiled) {
+    let format = args.message_format;
+    if let Some(reuse) = &compiled.reuse {
+        if let Some(problem) = &reuse.problem {
+            format.warning("incremental", &format!("--incremental: {problem}"));
+        }
+        format.incremental(reuse);
     }
-    input.with_extension(emit.extension())
+    for ((kind, path), artifact) in requests.iter().zip(&compiled.artifacts) {
+        format.artifact(path, kind.name, artifact.len());
+    }
+}
+
+fn usage(message: String) -> Failure {
+    Failure::new(EXIT_USAGE, anyhow::Error::msg(message))
 }

@@ -4,22 +4,32 @@
 //! written; 70 a bug of the compiler. `aotc run` ends with the program's own code, 134 if it traps, 124 if it is stopped.
 
 mod compile;
+mod depfile;
+mod emit;
+mod for_loader;
 mod inspect;
 mod limits;
+mod loader_config;
+mod messages;
 mod options;
 mod output;
+mod place;
+mod response;
 mod run;
 pub mod wast;
 
 pub use options::parse_options;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use aotc_loader::{WasmBacktrace, WasmCoreDump};
 use clap::{Parser, Subcommand};
 
 use crate::{Emit, Options};
+use messages::MessageFormat;
+use place::Place;
+use response::Expanded;
 
 /// Bad input.
 const EXIT_INPUT: u8 = 1;
@@ -44,12 +54,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compile a module to an object, an image, or text.
+    /// Compile a module to an object, a static library, an image, or text. `@FILE` stands for the arguments in FILE.
     Compile(compile::Args),
     /// Show what an artifact contains and needs.
     Inspect(inspect::Args),
     /// Run a program under WASI, or call one of its exports.
     Run(run::Args),
+    /// Show what modules must be compiled for to be loaded on this host: text for `aotc compile --for-loader`.
+    LoaderConfig(loader_config::Args),
     /// Run test scripts of the WebAssembly specification.
     Wast(wast::Args),
 }
@@ -64,6 +76,17 @@ struct Failure {
 impl Failure {
     fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
         Self { code, error: error.into() }
+    }
+
+    /// What kind of error it is, for programs, if it is not one of the compiler's.
+    fn kind(&self) -> &'static str {
+        match self.code {
+            EXIT_USAGE => "usage",
+            EXIT_IO => "io",
+            EXIT_INTERNAL => "internal",
+            EXIT_TRAP => "trap",
+            _ => "input",
+        }
     }
 }
 
@@ -83,30 +106,44 @@ impl From<crate::Error> for Failure {
 
 /// Runs the command with the process's arguments.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Compile(args) => compile::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Run(args) => run::run(&args),
-        Command::Wast(args) => wast::run(&args),
-    };
-    match result {
-        Ok(code) => code,
-        Err(Failure { code, error }) => {
-            eprintln!("error: {}", message(&error));
-            ExitCode::from(code)
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let mut response_files = Vec::new();
+    if arguments.get(1).is_some_and(|command| command == COMPILE) {
+        // The arguments of other commands may be a program's.
+        match response::expand(arguments.split_off(2)) {
+            Ok(Expanded { arguments: expanded, files }) => {
+                response_files = files;
+                arguments.extend(expanded);
+            }
+            Err(failure) => return ended(MessageFormat::Human, Err(failure)),
         }
+    }
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            return ExitCode::from(MessageFormat::of_arguments(&arguments).usage(&error));
+        }
+    };
+    match cli.command {
+        Command::Compile(mut args) => {
+            args.response_files = response_files;
+            ended(args.message_format, compile::run(&args))
+        }
+        Command::Inspect(args) => ended(MessageFormat::Human, inspect::run(&args)),
+        Command::Run(args) => ended(MessageFormat::Human, run::run(&args)),
+        Command::LoaderConfig(args) => ended(MessageFormat::Human, loader_config::run(&args)),
+        Command::Wast(args) => ended(MessageFormat::Human, wast::run(&args)),
     }
 }
 
-/// The error and its causes in a line; below it, the frames of the program if it was running.
-fn message(error: &anyhow::Error) -> String {
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
-    let dump = error.downcast_ref::<WasmCoreDump>().map(ToString::to_string);
-    let causes: Vec<String> = (error.chain().map(ToString::to_string))
-        .filter(|cause| ![&backtrace, &dump].map(Option::as_ref).contains(&Some(cause)))
-        .collect();
-    let backtrace = backtrace.map(|frames| format!("\n{frames}")).unwrap_or_default();
-    format!("{}{backtrace}", causes.join(": "))
+/// The command whose arguments may be in files.
+const COMPILE: &str = "compile";
+
+fn ended(format: MessageFormat, result: Result<ExitCode, Failure>) -> ExitCode {
+    result.unwrap_or_else(|failure| {
+        format.failure(&failure);
+        ExitCode::from(failure.code)
+    })
 }
 
 /// Compiles `input`, the contents of the file at `path`, which errors name.
@@ -125,7 +162,7 @@ fn in_file(path: &Path, error: crate::Error) -> Failure {
         crate::Error::Text(error) => crate::Error::Text(error.in_file(path)).into(),
         error => {
             let failure = Failure::from(error);
-            Failure { error: failure.error.context(path.display().to_string()), ..failure }
+            Failure { error: failure.error.context(Place::inside(path)), ..failure }
         }
     }
 }

@@ -14,8 +14,9 @@ pub(super) struct CompileOptions {
     #[arg(long, value_enum, default_value_t = WasmArg::All)]
     wasm: WasmArg,
     /// Processor and operating system to compile for: x86_64 or aarch64, then -linux, -macos or -windows, or a triple.
-    #[arg(long, value_parser = parse_target, default_value_t = default_target())]
-    target: Target,
+    /// Default: x86_64-linux.
+    #[arg(long, value_parser = parse_target)]
+    target: Option<Target>,
     /// CPU: native, x86-64-v2, x86-64-v3 (default), x86-64-v4, armv8-a (default), armv8.1-a, armv8.4-a, armv8.6-a or
     /// armv9-a, then any `,+feature` and `,-feature`.
     #[arg(long)]
@@ -23,12 +24,12 @@ pub(super) struct CompileOptions {
     /// Optimisation: 0 none, 2 speed, s speed and size.
     #[arg(short = 'O', value_enum, default_value_t = OptArg::Speed)]
     optimise: OptArg,
-    /// How traps are reported. `explicit` implies `--bounds explicit`.
-    #[arg(long, value_enum, default_value_t = TrapArg::Signals)]
-    traps: TrapArg,
-    /// How memory accesses are kept in bounds.
-    #[arg(long, value_enum, default_value_t = BoundsArg::Guard)]
-    bounds: BoundsArg,
+    /// How traps are reported. `explicit` implies `--bounds explicit`. Default: signals.
+    #[arg(long, value_enum)]
+    traps: Option<TrapArg>,
+    /// How memory accesses are kept in bounds. Default: guard.
+    #[arg(long, value_enum)]
+    bounds: Option<BoundsArg>,
     /// Leave out the map from code to offsets in the wasm file.
     #[arg(long)]
     no_address_map: bool,
@@ -41,6 +42,9 @@ pub(super) struct CompileOptions {
     /// Threads to compile with (default: one per processor).
     #[arg(long)]
     threads: Option<NonZero<usize>>,
+    /// Keep only these exports, and leave out whatever only others lead to.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    keep_exports: Option<Vec<String>>,
 }
 
 /// How code lets itself be stopped: apart, since `aotc run` stops it and decides for itself.
@@ -116,14 +120,11 @@ pub fn parse_options(words: &str) -> anyhow::Result<Options> {
 impl CompileOptions {
     /// The library's options, for code that lets itself be stopped in these ways.
     pub(super) fn to_options(&self, interruption: Interruption) -> Result<Options, crate::Error> {
-        let target = self.target;
-        let trap_style = match self.traps {
-            TrapArg::Signals => TrapStyle::Signals,
-            TrapArg::Explicit => TrapStyle::Explicit,
-        };
-        let bounds_style = match (self.bounds, trap_style) {
-            (BoundsArg::Guard, TrapStyle::Signals) => BoundsStyle::Guard,
-            (BoundsArg::Guard, TrapStyle::Explicit) | (BoundsArg::Explicit, _) => {
+        let target = self.target.unwrap_or_else(default_target);
+        let trap_style = self.trap_style().unwrap_or(TrapStyle::Signals);
+        let bounds_style = match (self.bounds_style().unwrap_or(BoundsStyle::Guard), trap_style) {
+            (BoundsStyle::Guard, TrapStyle::Signals) => BoundsStyle::Guard,
+            (BoundsStyle::Guard, TrapStyle::Explicit) | (BoundsStyle::Explicit, _) => {
                 BoundsStyle::Explicit
             }
         };
@@ -157,6 +158,49 @@ impl CompileOptions {
             },
             name: self.name.clone(),
             threads: self.threads,
+            keep_exports: self.keep_exports.clone(),
+            incremental: None,
         })
+    }
+
+    /// The target, if one is given.
+    pub(super) fn target(&self) -> Option<Target> {
+        self.target
+    }
+
+    /// The CPU, if one is given.
+    pub(super) fn cpu(&self) -> Option<&str> {
+        self.cpu.as_deref()
+    }
+
+    /// How the code traps, if it is given.
+    pub(super) fn trap_style(&self) -> Option<TrapStyle> {
+        self.traps.map(|traps| match traps {
+            TrapArg::Signals => TrapStyle::Signals,
+            TrapArg::Explicit => TrapStyle::Explicit,
+        })
+    }
+
+    /// How the code stays in bounds, if it is given.
+    pub(super) fn bounds_style(&self) -> Option<BoundsStyle> {
+        self.bounds.map(|bounds| match bounds {
+            BoundsArg::Guard => BoundsStyle::Guard,
+            BoundsArg::Explicit => BoundsStyle::Explicit,
+        })
+    }
+
+    pub(super) fn set_target(&mut self, target: Target) {
+        self.target = Some(target);
+    }
+
+    pub(super) fn set_styles(&mut self, traps: TrapStyle, bounds: BoundsStyle) {
+        self.traps = Some(match traps {
+            TrapStyle::Signals => TrapArg::Signals,
+            TrapStyle::Explicit => TrapArg::Explicit,
+        });
+        self.bounds = Some(match bounds {
+            BoundsStyle::Guard => BoundsArg::Guard,
+            BoundsStyle::Explicit => BoundsArg::Explicit,
+        });
     }
 }

@@ -30,6 +30,38 @@ pub(crate) enum Listing {
     Text,
 }
 
+/// Where machine code comes from.
+pub(crate) trait CodeSource: Sync {
+    /// The machine code of the function in `context`, or what the code generator says is wrong with it.
+    fn machine_code(
+        &self,
+        isas: &Isas,
+        context: &mut Context,
+        control_plane: &mut ControlPlane,
+    ) -> std::result::Result<CompiledCode, String>;
+}
+
+/// All machine code is generated.
+pub(crate) struct Anew;
+
+impl CodeSource for Anew {
+    fn machine_code(
+        &self,
+        isas: &Isas,
+        context: &mut Context,
+        control_plane: &mut ControlPlane,
+    ) -> std::result::Result<CompiledCode, String> {
+        if let Some(isa) = &isas.optimizing {
+            optimize::optimize(context, &**isa, control_plane)
+                .map_err(|error| format!("{error:?}"))?;
+        }
+        if let Err(error) = context.compile(&*isas.lowering, control_plane) {
+            return Err(format!("{:?}", error.inner));
+        }
+        Ok(context.take_compiled_code().expect("compilation succeeded"))
+    }
+}
+
 /// What a thread keeps between functions.
 struct Worker {
     context: Context,
@@ -53,9 +85,10 @@ pub(crate) fn compile(
     isas: &Isas,
     threads: NonZero<usize>,
     listing: Listing,
+    source: &dyn CodeSource,
 ) -> Result<Vec<CompiledFunction>> {
     let (results, _) = parallel::map(all_codes(env), threads, Worker::new, |worker, id| {
-        compile_one(env, isas, worker, id, listing)
+        compile_one(env, isas, worker, id, listing, source)
     });
     results.into_iter().collect()
 }
@@ -79,6 +112,7 @@ fn compile_one(
     worker: &mut Worker,
     id: CodeId,
     listing: Listing,
+    source: &dyn CodeSource,
 ) -> Result<CompiledFunction> {
     let function = translate::translate(env, id, &mut worker.builder_context)?;
     let context = &mut worker.context;
@@ -89,15 +123,8 @@ fn compile_one(
         function: env.plan.code_name(env.plan.codes[id.0 as usize], env.module),
         message,
     };
-    let control_plane = &mut worker.control_plane;
-    if let Some(isa) = &isas.optimizing {
-        optimize::optimize(context, &**isa, control_plane)
-            .map_err(|error| internal(format!("{error:?}")))?;
-    }
-    if let Err(error) = context.compile(&*isas.lowering, control_plane) {
-        return Err(internal(format!("{:?}", error.inner)));
-    }
-    let compiled = context.take_compiled_code().expect("compilation succeeded");
+    let compiled =
+        source.machine_code(isas, context, &mut worker.control_plane).map_err(internal)?;
     finish(env, id, &compiled, &context.func).map_err(internal)
 }
 

@@ -27,12 +27,22 @@ const BSD_NAME_BYTES: usize = 20;
 /// An archive of `objects` of one format, each with its name in the archive: at most 15 bytes, without a `/`.
 ///
 /// # Errors
-/// [`Error::Limit`] if it is larger than 4 GiB, which the index cannot count.
+/// [`Error::Limit`] if it is larger than 4 GiB, which the index cannot count; [`Error::Options`] for another name;
+/// [`Error::Invalid`] for something that is no object.
 pub(crate) fn write(objects: &[(&str, &[u8])]) -> Result<Vec<u8>> {
     let mut symbols: Vec<(usize, String)> = Vec::new();
     let mut form = Form::Gnu;
     for (index, (name, bytes)) in objects.iter().enumerate() {
-        let file = ::object::File::parse(*bytes).map_err(|error| internal(name, error))?;
+        if name.is_empty() || name.len() >= NAME_BYTES_MAX || name.contains(['/', '\n']) {
+            return Err(Error::Options(format!(
+                "`{name}` cannot be the name of a member: expected at most {} bytes without a `/`",
+                NAME_BYTES_MAX - 1
+            )));
+        }
+        let file = ::object::File::parse(*bytes).map_err(|error| Error::Invalid {
+            message: format!("{name} is not an object: {error}"),
+            offset: 0,
+        })?;
         if file.format() == BinaryFormat::MachO {
             form = Form::Bsd;
         }
@@ -120,7 +130,6 @@ impl Form {
     }
 
     fn member(self, archive: &mut Vec<u8>, name: &str, bytes: &[u8]) {
-        assert!(name.len() < NAME_BYTES_MAX && !name.contains('/'), "a short name: {name}");
         let start = archive.len();
         // In BSD's form the name and what aligns the contents stand before these, and count among them.
         let (field, size) = match self {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aotc_abi::index::FuncIndex;
 use aotc_abi::meta::{
     AddressMap, Builder, CodeKind, CodeOffset, CodeRange, DataSegment, ElemItem, ElemItemKind,
-    ElemSegment, Export, Fixed, Function, Global, Import, LAYOUT_HASH, Memory, NO_MAXIMUM, Str,
-    Table, Type, flags,
+    ElemSegment, Export, Fixed, Function, Global, Import, LAYOUT_HASH, LineFunction, Memory,
+    NO_MAXIMUM, Str, Table, Type, flags,
 };
 use aotc_abi::target::BoundsStyle;
 use aotc_abi::vmctx;
@@ -133,7 +133,11 @@ impl<'a> Writer<'a> {
         for (index, (ty, plan)) in
             self.module.functions.iter().zip(&self.plan.functions).enumerate()
         {
-            let name = self.string(self.module.function_name(FuncIndex(index as u32)));
+            let name = match self.module.is_live_function(index) {
+                true => self.module.function_name(FuncIndex(index as u32)),
+                false => "",
+            };
+            let name = self.string(name);
             self.builder.functions.push(Function {
                 ty: ty.0,
                 code: code(plan.code),
@@ -233,7 +237,8 @@ impl<'a> Writer<'a> {
             }
             let has_map =
                 matches!(key, CodeKey::Function(_)) && options.address_map == AddressMapStyle::Keep;
-            if let (CodeKey::Function(_), Some(lines)) = (key, &mut lines) {
+            if let (CodeKey::Function(index), Some(lines)) = (key, &mut lines) {
+                self.no_lines_up_to(index.index());
                 let places = function.addresses.iter().map(|&(_, at)| at);
                 lines.function(&mut self.builder, wasm_offset, places);
             }
@@ -252,6 +257,15 @@ impl<'a> Writer<'a> {
                 wasm_offset,
             });
         }
+        if lines.is_some() {
+            self.no_lines_up_to(self.module.bodies.len());
+        }
+    }
+
+    /// Functions without code have no lines, but a record.
+    fn no_lines_up_to(&mut self, functions: usize) {
+        let start = self.builder.lines.len() as u32;
+        self.builder.line_functions.resize_with(functions, || LineFunction { start, bytes: 0 });
     }
 
     /// Kind, index and offset in the wasm file of a piece of code.

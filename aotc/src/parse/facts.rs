@@ -116,14 +116,32 @@ impl Facts {
     /// Global initialisers reference functions too; so do segments, but only some of them matter,
     /// which the plan decides.
     fn globals(&mut self, module: &WasmModule<'_>) {
-        let inits = module.globals.iter().filter_map(|global| global.init.as_ref());
-        let inits = inits.chain(module.tables.iter().filter_map(|table| table.init.as_ref()));
+        let globals = module.globals.iter().enumerate();
+        let globals = globals.filter(|(index, _)| module.is_live_global(*index));
+        let tables = module.tables.iter().enumerate();
+        let tables = tables.filter(|(index, _)| module.is_live_table(*index));
+        let inits = globals.filter_map(|(_, global)| global.init.as_ref());
+        let inits = inits.chain(tables.filter_map(|(_, table)| table.init.as_ref()));
         for op in inits.flat_map(|expr| &expr.0) {
             if let ConstOp::RefFunc(function) = op {
                 self.functions_referenced[function.index()] = true;
             }
         }
     }
+}
+
+/// The facts of the code that is reached.
+pub(super) fn of_live(module: &WasmModule<'_>) -> Result<Facts> {
+    let mut facts = Facts::for_module(module);
+    for (index, body) in module.bodies.iter().enumerate() {
+        if module.is_live_function(module.imported_functions as usize + index) {
+            for operator in body.get_operators_reader()? {
+                facts.operator(&operator?);
+            }
+        }
+    }
+    facts.globals(module);
+    Ok(facts)
 }
 
 /// Validates the bodies, puts them into the module, and collects the facts.

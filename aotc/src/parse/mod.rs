@@ -17,9 +17,17 @@ use wasmparser::{
 use crate::error::{Error, Result};
 use crate::options::Features;
 pub(crate) use module::{
-    ConstExpr, ConstOp, DataSegment, ElementSegment, Export, FuncType, Global, Import, Memory,
-    SegmentMode, Table, WasmModule,
+    ConstExpr, ConstOp, DataSegment, ElementSegment, Export, FuncType, Global, Import, Live,
+    Memory, SegmentMode, Table, WasmModule,
 };
+
+impl WasmModule<'_> {
+    /// Finds the facts anew, of the code that is reached.
+    pub(crate) fn collect_facts_of_live(&mut self) -> Result<()> {
+        self.facts = facts::of_live(self)?;
+        Ok(())
+    }
+}
 
 /// The validator's name of a set of features.
 fn wasm_features(features: Features) -> WasmFeatures {

@@ -31,6 +31,17 @@ pub(crate) struct WasmModule<'a> {
     pub(crate) dwarf: Vec<(&'a str, &'a [u8])>,
     pub(crate) names: Names<'a>,
     pub(crate) facts: super::facts::Facts,
+    /// What is reached, if only some exports are kept; `None`: everything counts.
+    pub(crate) live: Option<Live>,
+}
+
+/// What is reached, by index.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) functions: Vec<bool>,
+    pub(crate) tables: Vec<bool>,
+    pub(crate) memories: Vec<bool>,
+    pub(crate) globals: Vec<bool>,
 }
 
 /// A function type.
@@ -165,6 +176,26 @@ impl<'a> Names<'a> {
 }
 
 impl WasmModule<'_> {
+    /// Whether function `index` is reached.
+    pub(crate) fn is_live_function(&self, index: usize) -> bool {
+        self.live.as_ref().is_none_or(|live| live.functions[index])
+    }
+
+    /// Whether table `index` is reached.
+    pub(crate) fn is_live_table(&self, index: usize) -> bool {
+        self.live.as_ref().is_none_or(|live| live.tables[index])
+    }
+
+    /// Whether memory `index` is reached.
+    pub(crate) fn is_live_memory(&self, index: usize) -> bool {
+        self.live.as_ref().is_none_or(|live| live.memories[index])
+    }
+
+    /// Whether global `index` is reached.
+    pub(crate) fn is_live_global(&self, index: usize) -> bool {
+        self.live.as_ref().is_none_or(|live| live.globals[index])
+    }
+
     /// The type of function `index`.
     pub(crate) fn function_type(&self, index: FuncIndex) -> &FuncType {
         &self.types[self.functions[index.index()].index()]

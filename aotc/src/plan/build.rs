@@ -211,7 +211,9 @@ impl Needs {
         Counts {
             globals8: (module.globals.len() - globals16) as u32,
             globals16: globals16 as u32,
-            function_imports: module.imported_functions,
+            function_imports: (0..module.imported_functions as usize)
+                .filter(|&index| module.is_live_function(index))
+                .count() as u32,
             tables: defined_tables.iter().filter(|closed| !**closed).count() as u32,
             table_imports: module.imported_tables,
             memories: module.memories.len() as u32 - module.imported_memories,
@@ -231,6 +233,7 @@ fn closed_tables(module: &WasmModule<'_>, initial: &Initial, exported: &Exported
                 && module.tables[table].element == ValType::FuncRef
                 && !module.facts.tables_accessed[table]
                 && !exported.tables[table]
+                || !module.is_live_table(table)
         })
         .collect();
     for step in &initial.steps {
@@ -246,9 +249,13 @@ impl Plan {
         let import_bytes = size_of::<aotc_abi::vmctx::VmFunctionImport>() as i32;
         let record_bytes = size_of::<aotc_abi::vmctx::VmFuncRef>() as i32;
         let mut next_record = self.layout.func_refs;
+        let mut next_import = self.layout.function_imports;
         for index in 0..module.functions.len() {
-            let import = (index < module.imported_functions as usize)
-                .then(|| self.layout.function_imports + index as i32 * import_bytes);
+            let is_import = index < module.imported_functions as usize;
+            let import = (is_import && module.is_live_function(index)).then(|| {
+                next_import += import_bytes;
+                next_import - import_bytes
+            });
             let func_ref = needs.func_refs[index].then(|| {
                 next_record += record_bytes;
                 next_record - record_bytes
@@ -259,7 +266,7 @@ impl Plan {
 
     fn place_codes(&mut self, module: &WasmModule<'_>, needs: &Needs, exported: &Exported) {
         let imported = module.imported_functions as usize;
-        for index in imported..module.functions.len() {
+        for index in (imported..module.functions.len()).filter(|&i| module.is_live_function(i)) {
             let key = CodeKey::Function(DefinedFuncIndex((index - imported) as u32));
             self.functions[index].code = Some(self.add_code(key));
         }
@@ -277,7 +284,7 @@ impl Plan {
             let ty = &module.types[ty.index()];
             directs[sig] |= exported.functions[index]
                 && can_call_directly(ty.params.iter().copied(), ty.results.iter().copied());
-            exits[sig] |= index < imported;
+            exits[sig] |= index < imported && module.is_live_function(index);
         }
         let any_open = needs.closed.iter().any(|closed| !closed);
         for (ty, called) in module.facts.types_called.iter().enumerate() {

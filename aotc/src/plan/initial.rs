@@ -61,7 +61,7 @@ impl Initial {
         for (index, global) in module.globals.iter().enumerate() {
             let value =
                 global.init.as_ref().and_then(|init| self.evaluate(module, global.ty, init));
-            if let (None, Some(init)) = (value, &global.init) {
+            if let (None, Some(init), true) = (value, &global.init, module.is_live_global(index)) {
                 self.steps
                     .push(StartUpStep::InitGlobal { global: index as u32, value: init.clone() });
             }
@@ -71,6 +71,11 @@ impl Initial {
 
     fn init_tables(&mut self, module: &WasmModule<'_>) {
         for (index, table) in module.tables.iter().enumerate() {
+            if !module.is_live_table(index) {
+                // Nobody will look.
+                self.tables.push(Some(Vec::new()));
+                continue;
+            }
             let imported = index < module.imported_tables as usize;
             let element = match &table.init {
                 None => Some(None),
@@ -94,7 +99,9 @@ impl Initial {
     fn apply_elements(&mut self, module: &WasmModule<'_>) {
         let mut applying = true;
         for (index, segment) in module.elements.iter().enumerate() {
-            if let SegmentMode::Active { target, offset } = &segment.mode {
+            if let SegmentMode::Active { target, offset } = &segment.mode
+                && module.is_live_table(target.index())
+            {
                 let items: Option<Vec<_>> = segment.items.iter().map(reference).collect();
                 let offset_known = self.evaluate_u32(module, offset);
                 let table = self.tables[target.index()].as_mut();
@@ -129,6 +136,10 @@ impl Initial {
         let mut filled_bytes = 0;
         for (index, segment) in module.data.iter().enumerate() {
             let SegmentMode::Active { target, offset } = &segment.mode else { continue };
+            if !module.is_live_memory(target.index()) {
+                self.data_applied[index] = true;
+                continue;
+            }
             filled_bytes += segment.bytes.len() as u64;
             let end_max = self.memory_start + 2 * filled_bytes + IMAGE_HOLES_BYTES_MAX;
             applying = applying
@@ -157,7 +168,7 @@ impl Initial {
     fn lowest_data(&self, module: &WasmModule<'_>) -> u64 {
         let offsets = module.data.iter().filter_map(|segment| match &segment.mode {
             SegmentMode::Active { target, offset }
-                if target.0 == 0 && !segment.bytes.is_empty() =>
+                if target.0 == 0 && module.is_live_memory(0) && !segment.bytes.is_empty() =>
             {
                 self.evaluate_u32(module, offset)
             }

@@ -4,6 +4,7 @@
 
 mod build;
 mod initial;
+mod live;
 
 use aotc_abi::builtin::{BUILTIN_COUNT, Builtin};
 use aotc_abi::index::{DefinedFuncIndex, FuncIndex, TypeIndex};
@@ -13,6 +14,7 @@ use aotc_abi::vmctx::VmCtxLayout;
 use crate::parse::ConstExpr;
 
 pub(crate) use build::{build, module_name};
+pub(crate) use live::keep;
 
 /// A piece of code: a place in [`Plan::codes`], in the order of their addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,7 +49,7 @@ pub(crate) struct Plan {
     /// Name of the module.
     pub(crate) name: String,
     pub(crate) layout: VmCtxLayout,
-    /// Pieces of code, in the order in which they are laid out: functions first, by index.
+    /// Pieces of code, in the order in which they are laid out: functions that are reached first, by index.
     pub(crate) codes: Vec<CodeKey>,
     /// Distinct function types.
     pub(crate) sigs: Vec<SigPlan>,
@@ -99,9 +101,9 @@ pub(crate) struct SigPlan {
 /// A function of the index space.
 #[derive(Debug)]
 pub(crate) struct FunctionPlan {
-    /// Its code: the function's, or the thunk of an import that is referenced.
+    /// Its code: the function's, if it is reached, or the thunk of an import that is referenced.
     pub(crate) code: Option<CodeId>,
-    /// Context offset of its `VmFunctionImport`, for an import.
+    /// Context offset of its `VmFunctionImport`, for an import that is reached.
     pub(crate) import: Option<i32>,
     /// Context offset of its `VmFuncRef`, if it can be referenced.
     pub(crate) func_ref: Option<i32>,
