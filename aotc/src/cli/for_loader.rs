@@ -24,7 +24,7 @@ struct Entry<'a> {
     value: &'a str,
 }
 
-/// Every key, and whether there must be one.
+/// Every key; each but the first must be there.
 const KEYS: [&str; 11] = [
     "loader",
     "format_version",
