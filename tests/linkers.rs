@@ -299,8 +299,9 @@ fn unwound_aarch64(pe: &PE<'_>) -> Result<BTreeMap<u64, String>> {
     let mut covered = BTreeMap::new();
     for function in exceptions.functions_arm64() {
         let function = function?;
-        let info =
-            exceptions.get_unwind_info_arm64(function, &pe.sections).context("no record")??;
+        // What the linker's C compiler made has its information in the entry.
+        let Some(info) = exceptions.get_unwind_info_arm64(function, &pe.sections) else { continue };
+        let info = info?;
         let codes: Vec<_> = info.unwind_codes(0)?.collect::<goblin::error::Result<_>>()?;
         let has = |wanted: fn(&Code) -> bool| codes.iter().any(|data| wanted(&data.code));
         let frame = has(|code| matches!(code, Code::SetFp))
