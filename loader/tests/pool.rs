@@ -154,10 +154,11 @@ fn modules_that_do_not_fit_are_refused() {
     };
     refused(pages, "(module (memory 3))", "minimum byte size of 196608");
     let small = |pool: &mut PoolingAllocationConfig| {
-        pool.max_core_instance_size(4096).max_tables_per_module(0);
+        pool.max_core_instance_size(1 << 16).max_tables_per_module(0);
     };
     let globals = "(global (export \"g\") (mut i64) (i64.const 1))".replace("\"g\"", "\"{}\"");
-    let globals: String = (0..600).map(|index| globals.replace("{}", &index.to_string())).collect();
+    let globals: String =
+        (0..9000).map(|index| globals.replace("{}", &index.to_string())).collect();
     refused(small, &format!("(module {globals})"), "max_core_instance_size");
 }
 

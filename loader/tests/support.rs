@@ -41,12 +41,21 @@ pub(crate) fn child(name: &str, body: impl FnOnce()) -> Option<Output> {
         body();
         return None;
     }
-    let output = Command::new(std::env::current_exe().expect("the path of this test"))
+    let output = this_test()
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(VARIABLE, name)
         .output()
         .expect("the test runs again");
     Some(output)
+}
+
+/// Runs this program again: by the emulator that `AOTC_TEST_RUNNER` names, where it is for another processor.
+fn this_test() -> Command {
+    let path = std::env::current_exe().expect("the path of this test");
+    let Some(runner) = std::env::var_os("AOTC_TEST_RUNNER") else { return Command::new(path) };
+    let mut command = Command::new(runner);
+    command.arg(path);
+    command
 }
 
 /// As [`child`], for tests that pass.

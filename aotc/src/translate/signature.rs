@@ -21,8 +21,10 @@ use super::{Env, abi_param};
 use crate::parse::FuncType;
 use crate::plan::SigId;
 
-/// Results that `CallConv::Tail` returns in registers of each class, on every target.
-const REGISTER_RESULTS_MAX: usize = 8;
+/// Integers and references that `CallConv::Tail` returns in registers on every target: 64-bit Arm has six for them.
+const INTEGER_RESULTS_MAX: usize = 6;
+/// Floats and vectors that it returns in registers on every target.
+const FLOAT_RESULTS_MAX: usize = 8;
 
 /// Whether the results go through memory.
 pub(crate) fn results_in_memory(results: &[ValType]) -> bool {
@@ -30,7 +32,7 @@ pub(crate) fn results_in_memory(results: &[ValType]) -> bool {
         .iter()
         .filter(|ty| matches!(ty, ValType::F32 | ValType::F64 | ValType::V128))
         .count();
-    floats > REGISTER_RESULTS_MAX || results.len() - floats > REGISTER_RESULTS_MAX
+    floats > FLOAT_RESULTS_MAX || results.len() - floats > INTEGER_RESULTS_MAX
 }
 
 /// The wasm-call signature of `ty`.

@@ -11,7 +11,7 @@
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod cpu;
 /// Features of other processors, which artifacts cannot ask for.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(any(target_arch = "x86_64", feature = "std")))]
 pub(crate) mod cpu {
     /// Whether the processor has the feature `name`.
     pub(crate) fn has(_name: &str) -> bool {
