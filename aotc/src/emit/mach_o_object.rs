@@ -141,7 +141,7 @@ const UNSIGNED_64: RelocationFlags = unsigned(3);
 
 /// A field of `1 << r_length` bytes with an address, or the difference of two. Its number is 0 on both architectures.
 const fn unsigned(r_length: u8) -> RelocationFlags {
-    assert!(X86_64_RELOC_UNSIGNED == macho::ARM64_RELOC_UNSIGNED);
+    const { assert!(X86_64_RELOC_UNSIGNED == macho::ARM64_RELOC_UNSIGNED) };
     RelocationFlags::MachO { r_type: X86_64_RELOC_UNSIGNED, r_pcrel: false, r_length }
 }
 

@@ -110,7 +110,8 @@ pub(super) fn aarch64(prologue: &[(u32, Step)], bytes: u32) -> Vec<(u32, Vec<u8>
         all.extend(&codes);
         all.push(END);
         all.resize(all.len().next_multiple_of(4), NOP);
-        let header = (all.len() as u32 / 4) << 27 | covered / 4;
+        let (code_words, instructions) = (all.len() as u32 / 4, covered / 4);
+        let header = code_words << 27 | instructions;
         let mut record = header.to_le_bytes().to_vec();
         record.extend(all);
         (start, record)
