@@ -114,8 +114,8 @@ const MISTAKES: &[Mistake] = &[
     (
         "build.rs",
         "aotc::Build::new(module)",
-        "aotc::Build::new(module).keep_exports([\"ad\"])",
-        &["build.rs:5:9: no export is called `ad`, which is to be kept; there is `add`"],
+        "aotc::Build::new(module).keep_exports([\"redy\"])",
+        &["build.rs:5:9: no export is called `redy`, which is to be kept; there is `ready`"],
     ),
     (
         "build.rs",

@@ -327,9 +327,10 @@ fn inspect_foreign() -> Result<()> {
     aotc(["compile", "--target", "aarch64-linux", text(&input)]).with_code(0)?;
     let found = aotc(["inspect", text(&scratch.path("unit.aot"))]).with_code(0)?;
     ensure!(found.contains("  CPU features  none\n"), "{found}");
+    let image = scratch.path("unit.aot");
     let message = format!(
-        "error: {}: artifact was compiled for aarch64-linux",
-        text(&scratch.path("unit.aot"))
+        "error: {0}: failed to load module from `{0}`: artifact was compiled for aarch64-linux",
+        text(&image)
     );
     aotc(["run", text(&scratch.path("unit.aot"))]).fails(1, &message)
 }

@@ -50,7 +50,9 @@ fn check(path: &Path, target: &str, emit: Emit) -> Result<(), Failed> {
     let compiled = aotc::compile(text.as_bytes(), emit, &fixture.options)?;
     let found = match emit {
         Emit::Object => object_listing::listing(&compiled)?,
-        Emit::Clif | Emit::Asm | Emit::Image => fixture.shown(&String::from_utf8(compiled)?)?,
+        Emit::Clif | Emit::Asm | Emit::Image | Emit::Archive => {
+            fixture.shown(&String::from_utf8(compiled)?)?
+        }
     };
     if found == fixture.expected {
         return Ok(());

@@ -407,7 +407,7 @@ fn patched_images() -> Result<()> {
         (
             ELF_MACHINE,
             &183u16.to_le_bytes(),
-            "artifact was compiled for ELF machine 183, this program runs on x86_64 (ELF machine 62)",
+            "artifact was compiled for aarch64-linux, this program runs on x86_64-linux",
         ),
         (
             ELF_TYPE,

@@ -8,6 +8,7 @@ use core::ops::Range;
 use std::io;
 
 use aotc_abi::symbol::{NOTE_NAME, NOTE_TYPE};
+use aotc_abi::target::{Arch, Os, Target};
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::Elf;
 use goblin::elf::dynamic::{
@@ -171,20 +172,23 @@ fn header(head: &[u8]) -> Result<Header, LoadError> {
     Ok(header)
 }
 
-/// Refuses other processors' code.
+/// Refuses other processors' code. Images are Linux's.
 fn check_machine(header: &Header) -> Result<(), LoadError> {
-    let machine = match std::env::consts::ARCH {
-        "aarch64" => EM_AARCH64,
-        "riscv64" => EM_RISCV,
-        _ => EM_X86_64,
+    let arch = match header.e_machine {
+        EM_X86_64 => Some(Arch::X86_64),
+        EM_AARCH64 => Some(Arch::Aarch64),
+        EM_RISCV => Some(Arch::Riscv64),
+        _ => None,
     };
-    if header.e_machine != machine {
-        return Err(LoadError::Target {
-            found: format!("ELF machine {}", header.e_machine),
-            expected: format!("{} (ELF machine {machine})", std::env::consts::ARCH),
-        });
+    let found = arch.map(|arch| Target { arch, os: Os::Linux });
+    if found.is_some() && found == Target::HOST {
+        return Ok(());
     }
-    Ok(())
+    Err(LoadError::Target {
+        found: found
+            .map_or_else(|| format!("ELF machine {}", header.e_machine), |found| found.to_string()),
+        expected: Target::HOST.map_or("an unsupported target".into(), |host| host.to_string()),
+    })
 }
 
 /// The program headers of a file that begins with `head`.
