@@ -78,7 +78,8 @@ pub(crate) const HAS_FAULTS: bool = cfg!(feature = "std");
 /// Number of processors that this process may use.
 pub(crate) fn processors() -> usize {
     #[cfg(feature = "std")]
-    return std::thread::available_parallelism().map_or(1, usize::from);
+    // What a group of processes may use of them, which the standard library looks up in files, is another question.
+    return rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count() as usize);
     #[cfg(not(feature = "std"))]
     1
 }

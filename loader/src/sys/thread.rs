@@ -464,6 +464,9 @@ fn prepare(thread: &Thread) -> u64 {
 
 /// Lowest address of this thread's stack, above its guard.
 fn stack_low() -> u64 {
+    if let Some(low) = main_stack_low() {
+        return low;
+    }
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     // SAFETY: plain calls; the attributes are initialised if the first succeeds, and destroyed.
     unsafe {
@@ -480,6 +483,30 @@ fn stack_low() -> u64 {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Stack);
     const ASSUMED_BYTES: u64 = 8 << 20;
     here - limit.current.unwrap_or(ASSUMED_BYTES).min(ASSUMED_BYTES) + HOST_STACK_BYTES
+}
+
+/// Lowest address to which the stack grows, if this is the thread that the process began with. The C library would read the list
+/// of the process's mappings for it, which takes longer than all the rest of a first call.
+fn main_stack_low() -> Option<u64> {
+    // As far as the kernel keeps room for a stack whatever its limit was at first.
+    const LIMIT_BYTES_MAX: u64 = 128 << 20;
+    if rustix::process::getpid() != rustix::thread::gettid() {
+        return None;
+    }
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Stack).current?;
+    // The name of the program is the last thing on the stack, but for a few zeros.
+    // SAFETY: a plain call; 0 if there is no name.
+    let name = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const core::ffi::c_char;
+    if name.is_null() || limit > LIMIT_BYTES_MAX {
+        return None;
+    }
+    // SAFETY: the kernel put a string there.
+    let bytes = unsafe { core::ffi::CStr::from_ptr(name) }.count_bytes() as u64;
+    let top = (name as u64 + bytes).next_multiple_of(page_bytes());
+    let here = &raw const top as u64;
+    // What was started in another way, as by an emulator, may have its strings elsewhere.
+    let is_here = here < top && top - here < limit;
+    is_here.then(|| top - limit)
 }
 
 /// This thread's stack for signal handlers, if it had none that is large enough.
@@ -545,6 +572,11 @@ mod tests {
         let here = &raw const here as u64;
         let low = stack_low();
         assert!(low < here && here - low < 1 << 30, "{low:#x} {here:#x}");
+    }
+
+    #[test]
+    fn the_first_threads_stack_is_elsewhere() {
+        assert_eq!(main_stack_low(), None);
     }
 
     #[test]
