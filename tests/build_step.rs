@@ -61,7 +61,7 @@ fn package() -> Result<()> {
     let printed = succeeded(&cargo(&folder).args(example).output()?)?;
     ensure!(printed == "ready: 1\n", "{printed}");
     let tested = succeeded(&cargo(&folder).args(["test", "--locked"]).output()?)?;
-    ensure!(tested.contains("5 passed"), "{tested}");
+    ensure!(tested.contains("6 passed"), "{tested}");
     Ok(())
 }
 
@@ -91,7 +91,21 @@ const MISTAKES: &[Mistake] = &[
         "\0asm\u{1}\0\0\0\u{7f}",
         &["plugin.wat: invalid WebAssembly", "(at offset 0x"],
     ),
+    // A module that another is linked with.
+    (
+        "math.wat",
+        "(param i32)",
+        "(param i64)",
+        &["build.rs:7:5: invalid WebAssembly: type mismatch", "--> math.wat:5:"],
+    ),
+    (
+        "linked.wat",
+        "(global $calls (mut i32))",
+        "(global $calls i32)",
+        &["build.rs:7:5: incompatible import type for `math::calls`", "--> linked.wat:3:"],
+    ),
     // The build script.
+    ("build.rs", "\"math.wat\"", "\"absent.wat\"", &["build.rs:7:5: absent.wat: cannot be read"]),
     ("build.rs", "\"alone.wat\"", "\"absent.wat\"", &["build.rs:5:9: absent.wat: cannot be read"]),
     (
         "build.rs",

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use aotc::{Emit, Options, cli};
+use aotc::{Emit, LinkInput, Options, cli};
 use libtest_mimic::{Failed, Trial};
 use similar::TextDiff;
 
@@ -47,7 +47,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn check(path: &Path, target: &str, emit: Emit) -> Result<(), Failed> {
     let text = fs::read_to_string(path)?;
     let fixture = Fixture::parse(&text, target)?;
-    let compiled = aotc::compile(text.as_bytes(), emit, &fixture.options)?;
+    let compiled = fixture.compile(path, text.as_bytes(), emit)?;
     let found = match emit {
         Emit::Object => object_listing::listing(&compiled)?,
         Emit::Clif | Emit::Asm | Emit::Image | Emit::Archive => {
@@ -69,6 +69,8 @@ fn check(path: &Path, target: &str, emit: Emit) -> Result<(), Failed> {
 /// What a file says.
 struct Fixture<'a> {
     options: Options,
+    /// A module to link with: its name and file.
+    link_as: Option<(&'a str, PathBuf)>,
     /// What the names of the pieces of code begin with that are compared.
     show: Vec<&'a str>,
     /// The file without the expectation.
@@ -81,10 +83,15 @@ impl<'a> Fixture<'a> {
         let target = format!("--target {target}");
         let mut options = cli::parse_options(&target)?;
         let mut show = vec!["func["];
+        let mut link_as = None;
         for line in text.lines().map_while(|line| line.strip_prefix(";;! ")) {
             match line.split_once(": ") {
                 Some(("options", words)) => {
                     options = cli::parse_options(&format!("{target} {words}"))?
+                }
+                Some(("link-as", text)) => {
+                    let (name, file) = text.split_once('=').ok_or("expected NAME=FILE")?;
+                    link_as = Some((name, root().join("fixtures").join(file)));
                 }
                 Some(("show", prefixes)) => show = prefixes.split(", ").collect(),
                 _ => return Err(format!("unknown directive `{line}`").into()),
@@ -100,7 +107,19 @@ impl<'a> Fixture<'a> {
             format!("{}\n", line.strip_prefix(' ').unwrap_or(line))
         };
         let expected = comments.lines().map(uncomment).collect();
-        Ok(Self { options, show, input, expected })
+        Ok(Self { options, link_as, show, input, expected })
+    }
+
+    /// The listing of the module `bytes` at `path`.
+    fn compile(&self, path: &Path, bytes: &[u8], emit: Emit) -> Result<Vec<u8>, Failed> {
+        let Some((name, file)) = &self.link_as else {
+            return Ok(aotc::compile(bytes, emit, &self.options)?);
+        };
+        let other = fs::read(file)?;
+        let shown = [path, file].map(|path| path.display().to_string());
+        let main = LinkInput { name: "", file: &shown[0], bytes };
+        let other = LinkInput { name, file: &shown[1], bytes: &other };
+        Ok(aotc::link(&main, &[other], &self.options)?.compile(emit, &self.options)?)
     }
 
     /// The pieces of code of a listing that are compared.

@@ -28,6 +28,20 @@ pub enum Error {
     Limit(String),
     /// The options do not fit together or name something unknown.
     Options(String),
+    /// Modules that are to become one do not fit together.
+    Link {
+        /// What does not fit.
+        message: String,
+        /// Offset in the module that imports, in bytes.
+        offset: u64,
+    },
+    /// What is wrong with one of several modules.
+    In {
+        /// What the file is called.
+        file: String,
+        /// What is wrong with it.
+        error: Box<Error>,
+    },
     /// A bug of this compiler.
     Internal {
         /// Which function was compiled.
@@ -46,6 +60,8 @@ impl Error {
             Self::Unsupported { .. } => "unsupported",
             Self::Limit(_) => "limit",
             Self::Options(_) => "options",
+            Self::Link { .. } => "link",
+            Self::In { error, .. } => error.kind(),
             Self::Internal { .. } => "internal",
         }
     }
@@ -53,7 +69,10 @@ impl Error {
     /// Where in the module it is, in bytes, if it is of a place in the binary format.
     pub fn offset(&self) -> Option<u64> {
         match self {
-            Self::Invalid { offset, .. } | Self::Unsupported { offset, .. } => Some(*offset),
+            Self::Invalid { offset, .. }
+            | Self::Unsupported { offset, .. }
+            | Self::Link { offset, .. } => Some(*offset),
+            Self::In { error, .. } => error.offset(),
             Self::Text(_) | Self::Limit(_) | Self::Options(_) | Self::Internal { .. } => None,
         }
     }
@@ -71,6 +90,8 @@ impl fmt::Display for Error {
             }
             Self::Limit(what) => write!(f, "implementation limit exceeded: {what}"),
             Self::Options(message) => f.write_str(message),
+            Self::Link { message, offset } => write!(f, "{message} (at offset {offset:#x})"),
+            Self::In { file, error } => write!(f, "{file}: {error}"),
             Self::Internal { function, message } => {
                 write!(
                     f,

@@ -17,7 +17,9 @@ mod emit;
 mod error;
 #[cfg(feature = "incremental")]
 mod incremental;
+mod input;
 mod inspect;
+mod merge;
 mod optimize;
 mod options;
 mod parallel;
@@ -31,12 +33,15 @@ pub use aotc_abi::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyl
 pub use build::{Build, BuildError, Built};
 pub use error::Error;
 pub use inspect::{CodeSize, ExportItem, ImportItem, InspectError, Inspection, PartSize, inspect};
+pub use merge::{LinkInput, Linked, link};
 pub use options::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options};
 pub use target::{TARGETS, parse_target};
 pub use text::TextError;
 
 use std::borrow::Cow;
 use std::num::NonZero;
+
+use input::Input;
 
 /// Includes the declaration of a module that the package's `build.rs` compiled with [`Build`]: a Rust module of that
 /// name. It is the loader's macro of the same name, for packages that depend on this crate, too.
@@ -100,7 +105,7 @@ pub fn compile(input: &[u8], emit: Emit, options: &Options) -> Result<Vec<u8>, E
 /// # Errors
 /// As [`compile`].
 pub fn compile_all(input: &[u8], emits: &[Emit], options: &Options) -> Result<Compiled, Error> {
-    with_module(input, options, |module| compile_module(module, emits, options))
+    Input::Module(input).compile_all(emits, options)
 }
 
 /// A static library of objects, each with the name of its member, for linkers of ELF and COFF. The same objects give the
@@ -128,35 +133,7 @@ pub struct CHeader {
 /// # Errors
 /// Those of [`compile`] for reading and validating the module.
 pub fn c_header(input: &[u8], header: &CHeader, options: &Options) -> Result<String, Error> {
-    with_module(input, options, |module| {
-        let name = plan::module_name(module, options);
-        let prefix = header.prefix.as_ref().unwrap_or(&name).clone();
-        let settings = bindings::c::Settings { prefix, name, input: header.input.clone() };
-        Ok(bindings::c::declare(module, &settings))
-    })
-}
-
-/// Parses a module, and does something with it.
-///
-/// # Errors
-/// Those of reading and validating the module, and those of `then`.
-fn with_module<R>(
-    input: &[u8],
-    options: &Options,
-    then: impl FnOnce(&parse::WasmModule<'_>) -> Result<R, Error>,
-) -> Result<R, Error> {
-    options.check()?;
-    let wasm = to_binary(input)?;
-    let parsed = parse::parse(&wasm, options.features, options.thread_count());
-    let mut module = parsed.map_err(|error| match &wasm {
-        // What was made from text is explained by the text.
-        Cow::Owned(_) => text::with_line(error, &String::from_utf8_lossy(input)),
-        Cow::Borrowed(_) => error,
-    })?;
-    if let Some(names) = &options.keep_exports {
-        plan::keep(&mut module, names)?;
-    }
-    then(&module)
+    Input::Module(input).c_header(header, options)
 }
 
 fn compile_module(

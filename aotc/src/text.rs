@@ -105,12 +105,14 @@ pub(crate) fn to_binary(text: &str) -> Result<Vec<u8>> {
 /// Turns an error with an offset in the binary that [`to_binary`] made of `text` into one with the
 /// line, if the offset leads to one.
 pub(crate) fn with_line(error: Error, text: &str) -> Error {
-    let Error::Invalid { message, offset } = error else { return error };
+    let (message, offset) = match &error {
+        Error::Invalid { message, offset } => (format!("invalid WebAssembly: {message}"), *offset),
+        Error::Link { message, offset } => (message.clone(), *offset),
+        _ => return error,
+    };
     match find(text, offset) {
-        Some(span) => {
-            at_line(wast::Error::new(span, format!("invalid WebAssembly: {message}")), text)
-        }
-        None => Error::Invalid { message, offset },
+        Some(span) => at_line(wast::Error::new(span, message), text),
+        None => error,
     }
 }
 

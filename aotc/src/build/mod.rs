@@ -14,8 +14,10 @@ use std::{env, fs, process};
 use aotc_abi::target::{Arch, BoundsStyle, CPU_FEATURES, Interruption, Os, Target, TrapStyle};
 
 use crate::bindings::rust;
+use crate::input::Input;
 use crate::options::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options};
-use crate::{Emit, Error};
+use crate::parse::WasmModule;
+use crate::{Emit, Error, LinkInput};
 
 /// Compiles a module in a package's `build.rs` and has it linked into the package.
 ///
@@ -49,6 +51,8 @@ pub struct Build {
     target: Option<Target>,
     name: Option<String>,
     prefix: Option<String>,
+    /// Modules to link with: names and files.
+    link_as: Vec<(String, PathBuf)>,
     wasi: bool,
     bindings: bool,
     loader: String,
@@ -94,6 +98,7 @@ impl Build {
             target: None,
             name: None,
             prefix: None,
+            link_as: Vec::new(),
             wasi: false,
             bindings: true,
             loader: "::aotc_loader".to_owned(),
@@ -113,6 +118,13 @@ impl Build {
     /// one program. Default: the package's name and `::`.
     pub fn prefix(&mut self, prefix: impl Into<String>) -> &mut Self {
         self.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Links the module with the one in the file `input`: what that exports satisfies imports of `name` by the modules
+    /// that are linked after it, and by this one, which is the last ([`crate::link`]). Once for each.
+    pub fn link_as(&mut self, name: impl Into<String>, input: impl AsRef<Path>) -> &mut Self {
+        self.link_as.push((name.into(), input.as_ref().to_owned()));
         self
     }
 
@@ -254,8 +266,8 @@ impl Build {
                 .map(PathBuf::from)
                 .ok_or_else(|| self.at("`OUT_DIR` is not set: this is for a package's build.rs"))?,
         };
-        let wasm = fs::read(&self.input)
-            .map_err(|error| self.at_input(&format!("cannot be read: {error}")))?;
+        let wasm = self.read(&self.input)?;
+        let others = self.others()?;
         let symbol = aotc_abi::symbol::descriptor_symbol(&full_name);
         let library =
             format!("aotc_{}", symbol.trim_start_matches(aotc_abi::symbol::DESCRIPTOR_PREFIX));
@@ -267,14 +279,18 @@ impl Build {
             loader: self.loader.clone(),
             wasi: self.wasi,
         };
-        let compiled = crate::with_module(&wasm, &options, |module| {
+        let compiled = self.with_module(&wasm, &others, &options, |module| {
             let compiled = crate::compile_module(module, &[Emit::Object, Emit::Archive], &options)?;
             let bindings = self.bindings.then(|| rust::declare(module, &settings));
             Ok((compiled.artifacts, bindings))
         });
         let (artifacts, bindings) = compiled.map_err(|error| match error {
+            // Of several modules, it knows which.
+            Error::Text(error) if error.path().is_some() => self.at(&error.to_string()),
             Error::Text(error) => self.at(&error.in_file(&self.input).to_string()),
             Error::Options(message) => self.at(&message),
+            // It names the file itself.
+            error @ Error::In { .. } => self.at(&error.to_string()),
             error => self.at_input(&error.to_string()),
         })?;
         let path = |file: &str| out_dir.join(file);
@@ -296,6 +312,44 @@ impl Build {
             println!("cargo::rustc-link-lib=static={library}");
         }
         Ok(built)
+    }
+
+    fn read(&self, path: &Path) -> Result<Vec<u8>, BuildError> {
+        fs::read(path)
+            .map_err(|error| self.at(&format!("{}: cannot be read: {error}", path.display())))
+    }
+
+    /// The contents of the modules to link with.
+    fn others(&self) -> Result<Vec<Vec<u8>>, BuildError> {
+        let files = self.link_as.iter().map(|(_, file)| file);
+        files
+            .map(|file| {
+                println!("cargo::rerun-if-changed={}", file.display());
+                self.read(file)
+            })
+            .collect()
+    }
+
+    /// Parses the module, with those it is linked with, and does something with it.
+    fn with_module<R>(
+        &self,
+        wasm: &[u8],
+        others: &[Vec<u8>],
+        options: &Options,
+        then: impl FnOnce(&WasmModule<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        if others.is_empty() {
+            return Input::Module(wasm).with_module(options, then);
+        }
+        let shown = |path: &Path| path.display().to_string();
+        let file = shown(&self.input);
+        let files: Vec<String> = self.link_as.iter().map(|(_, path)| shown(path)).collect();
+        let main = LinkInput { name: "", file: &file, bytes: wasm };
+        let others: Vec<LinkInput<'_>> = (self.link_as.iter().zip(&files).zip(others))
+            .map(|(((name, _), file), bytes)| LinkInput { name, file, bytes })
+            .collect();
+        let linked = crate::link(&main, &others, options)?;
+        Input::Linked(&linked).with_module(options, then)
     }
 
     /// What the module's name begins with.

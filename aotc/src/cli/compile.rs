@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   arguments --response files--> Args --loader's settings--> Options --+
-//!   input ------------------------------------------------------------- +--compile--> artifacts --+--> outputs
+//!   input, and modules to link with ----------------------------------- +--compile--> artifacts --+--> outputs
 //!                                              names of all that was read --> depfile ------------+
 //! ```
 //!
@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::emit::{Kind, Request};
+use super::link::{self, LinkAs};
 use super::messages::MessageFormat;
 use super::options::{CompileOptions, InterruptionOptions};
 use super::output::Outputs;
 use super::{EXIT_USAGE, Failure, depfile, for_loader, in_file, output};
-use crate::{CHeader, Emit, Options, c_header};
+use crate::input::Input;
+use crate::{CHeader, Emit, Options};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -35,6 +37,10 @@ pub(super) struct Args {
     /// What the names in a header begin with. Default: the module's name.
     #[arg(long)]
     symbol_prefix: Option<String>,
+    /// A module to link with: what it exports satisfies imports of `NAME` by the modules after it, the input being the
+    /// last. Once for each.
+    #[arg(long, value_name = "NAME=FILE")]
+    link_as: Vec<LinkAs>,
     /// Write a rule for Make here that names every file that was read, like `cc -MF`.
     #[arg(long, value_name = "FILE")]
     depfile: Option<PathBuf>,
@@ -69,15 +75,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let rule = rule.transpose()?;
     outputs.check_distinct_from(&read_files(args))?;
     let options = options(args)?;
-    let input = output::read(&args.input)?;
+    let bytes = output::read(&args.input)?;
+    let linked = match &args.link_as[..] {
+        [] => None,
+        others => Some(link::link(&args.input, &bytes, others, &options)?),
+    };
+    let input = linked.as_ref().map_or(Input::Module(&bytes), Input::Linked);
     let emits: Vec<Emit> = requests.iter().filter_map(|(kind, _)| kind.emit).collect();
-    let compiled = crate::compile_all(&input, &emits, &options);
+    let compiled = input.compile_all(&emits, &options);
     let mut compiled = compiled.map_err(|error| in_file(&args.input, error))?;
     let mut made = std::mem::take(&mut compiled.artifacts).into_iter();
     for (kind, _) in &requests {
         compiled.artifacts.push(match kind.emit {
             Some(_) => made.next().expect("an artifact for each that was asked for"),
-            None => header(args, &input, &options)?.into_bytes(),
+            None => header(args, input, &options)?.into_bytes(),
         });
     }
     if let (Some(path), Some(rule)) = (&args.depfile, &rule) {
@@ -94,10 +105,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn header(args: &Args, input: &[u8], options: &Options) -> Result<String, Failure> {
+fn header(args: &Args, input: Input<'_>, options: &Options) -> Result<String, Failure> {
     let name = args.input.file_name().unwrap_or_default().to_string_lossy();
     let header = CHeader { prefix: args.symbol_prefix.clone(), input: name.into_owned() };
-    c_header(input, &header, options).map_err(|error| in_file(&args.input, error))
+    input.c_header(&header, options).map_err(|error| in_file(&args.input, error))
 }
 
 /// What to emit, and where.
@@ -128,8 +139,9 @@ fn default_output(input: &Path, kind: Kind) -> PathBuf {
 
 /// Every file that the result depends on.
 fn read_files(args: &Args) -> Vec<PathBuf> {
-    let input = Some(&args.input).filter(|input| *input != Path::new("-"));
-    let files = input.into_iter().chain(&args.keep_exports_file).chain(&args.for_loader);
+    let modules = std::iter::once(&args.input).chain(args.link_as.iter().map(|other| &other.file));
+    let modules = modules.filter(|module| *module != Path::new("-"));
+    let files = modules.chain(&args.keep_exports_file).chain(&args.for_loader);
     files.chain(&args.response_files).cloned().collect()
 }
 

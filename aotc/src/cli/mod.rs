@@ -9,6 +9,7 @@ mod emit;
 mod for_loader;
 mod inspect;
 mod limits;
+mod link;
 mod loader_config;
 mod messages;
 mod options;
@@ -93,11 +94,17 @@ impl Failure {
 impl From<crate::Error> for Failure {
     fn from(error: crate::Error) -> Self {
         let code = match error {
+            crate::Error::In { file, error } => {
+                let failure = Self::from(*error);
+                let error = failure.error.context(Place::inside(file.as_ref()));
+                return Self { error, ..failure };
+            }
             crate::Error::Internal { .. } => EXIT_INTERNAL,
             crate::Error::Options(_) => EXIT_USAGE,
             crate::Error::Text(_)
             | crate::Error::Invalid { .. }
             | crate::Error::Unsupported { .. }
+            | crate::Error::Link { .. }
             | crate::Error::Limit(_) => EXIT_INPUT,
         };
         Self::new(code, error)
@@ -159,7 +166,11 @@ fn compile_file(
 /// An error of the contents of the file at `path`, which it names.
 fn in_file(path: &Path, error: crate::Error) -> Failure {
     match error {
-        crate::Error::Text(error) => crate::Error::Text(error.in_file(path)).into(),
+        crate::Error::Text(error) if error.path().is_none() => {
+            crate::Error::Text(error.in_file(path)).into()
+        }
+        // Of several modules, it knows which.
+        error @ (crate::Error::Text(_) | crate::Error::In { .. }) => error.into(),
         error => {
             let failure = Failure::from(error);
             Failure { error: failure.error.context(Place::inside(path)), ..failure }

@@ -7,38 +7,54 @@ use addr2line::Context;
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian};
 use aotc_abi::meta::{Builder, LineFrame, LineFunction, LineWriter};
 
-use crate::parse::WasmModule;
+use crate::parse::{Source, WasmModule};
 
 type Reader<'a> = EndianSlice<'a, LittleEndian>;
 
-/// A module's DWARF.
+/// The DWARF of a module's files.
 pub(super) struct Lines<'a> {
-    context: Context<Reader<'a>>,
-    /// What addresses in it count from: the start of the code section, as an offset in the file.
-    code_start: u32,
+    /// By file; `None` if it has no DWARF, or none that can be read: it has no meaning for the module.
+    files: Vec<Option<FileLines<'a>>>,
     /// Names that are in the builder.
     strings: HashMap<String, u32>,
 }
 
-impl<'a> Lines<'a> {
-    /// The DWARF of `module`; `None` if it has none, or none that can be read: it has no meaning for the module.
-    pub(super) fn new(module: &WasmModule<'a>) -> Option<Self> {
-        if module.dwarf.is_empty() {
+/// A file's DWARF.
+struct FileLines<'a> {
+    context: Context<Reader<'a>>,
+    /// What addresses in it count from: the start of the code section, as an offset in the file.
+    code_start: u32,
+}
+
+impl<'a> FileLines<'a> {
+    fn new(source: &Source<'a>) -> Option<Self> {
+        if source.dwarf.is_empty() {
             return None;
         }
         let section = |name: &str| {
-            let found = module.dwarf.iter().find(|(known, _)| *known == name);
+            let found = source.dwarf.iter().find(|(known, _)| *known == name);
             EndianSlice::new(found.map_or(&[][..], |(_, bytes)| bytes), LittleEndian)
         };
         let dwarf = Dwarf::load(|id| Ok::<_, addr2line::gimli::Error>(section(id.name()))).ok()?;
         let context = Context::from_dwarf(dwarf).ok()?;
-        Some(Self { context, code_start: module.code_start, strings: HashMap::new() })
+        Some(Self { context, code_start: source.code_start })
+    }
+}
+
+impl<'a> Lines<'a> {
+    /// The DWARF of `module`; `None` if none of its files has any.
+    pub(super) fn new(module: &WasmModule<'a>) -> Option<Self> {
+        let files: Vec<_> = module.sources.iter().map(FileLines::new).collect();
+        let any = files.iter().any(Option::is_some);
+        any.then(|| Self { files, strings: HashMap::new() })
     }
 
-    /// Appends the lines of a function whose body is at `wasm_offset`, for the places `addresses`, in the file.
+    /// Appends the lines of a function of file `source`, whose body is at `wasm_offset` there, for the places
+    /// `addresses`, also there.
     pub(super) fn function(
         &mut self,
         builder: &mut Builder,
+        source: Option<usize>,
         wasm_offset: u32,
         addresses: impl Iterator<Item = u32>,
     ) {
@@ -48,7 +64,7 @@ impl<'a> Lines<'a> {
         places.dedup();
         let mut entries: Vec<(u32, Vec<LineFrame>)> = Vec::new();
         for place in places {
-            let frames = self.frames(builder, place).unwrap_or_default();
+            let frames = self.frames(builder, source, place).unwrap_or_default();
             let known = entries.last().map_or(&[][..], |(_, frames)| frames);
             if known != frames {
                 entries.push((place, frames));
@@ -63,10 +79,16 @@ impl<'a> Lines<'a> {
     }
 
     /// What is at a place in the file, the innermost frame first; `None` where the DWARF makes no sense.
-    fn frames(&mut self, builder: &mut Builder, place: u32) -> Option<Vec<LineFrame>> {
-        let address = u64::from(place.checked_sub(self.code_start)?);
+    fn frames(
+        &mut self,
+        builder: &mut Builder,
+        source: Option<usize>,
+        place: u32,
+    ) -> Option<Vec<LineFrame>> {
+        let file = self.files[source?].as_ref()?;
+        let address = u64::from(place.checked_sub(file.code_start)?);
         let mut frames = Vec::new();
-        let mut found = self.context.find_frames(address).skip_all_loads().ok()?;
+        let mut found = file.context.find_frames(address).skip_all_loads().ok()?;
         while let Some(frame) = found.next().ok()? {
             let name = frame.function.as_ref().and_then(|name| name.demangle().ok());
             let name = name.map(|name| string(&mut self.strings, builder, &name));

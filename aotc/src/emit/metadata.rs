@@ -239,8 +239,9 @@ impl<'a> Writer<'a> {
                 matches!(key, CodeKey::Function(_)) && options.address_map == AddressMapStyle::Keep;
             if let (CodeKey::Function(index), Some(lines)) = (key, &mut lines) {
                 self.no_lines_up_to(index.index());
+                let source = self.module.source_of(index);
                 let places = function.addresses.iter().map(|&(_, at)| at);
-                lines.function(&mut self.builder, wasm_offset, places);
+                lines.function(&mut self.builder, source, wasm_offset, places);
             }
             if has_map {
                 encode_addresses(&mut self.builder.address_map, wasm_offset, &function.addresses);
@@ -275,8 +276,9 @@ impl<'a> Writer<'a> {
             |sig: crate::plan::SigId| self.plan.sigs[sig.0 as usize].ty.map_or(u32::MAX, |ty| ty.0);
         match key {
             CodeKey::Function(index) => {
-                let offset = self.module.bodies[index.index()].range().start;
-                (CodeKind::Function, index.0 + self.module.imported_functions, offset as u32)
+                let start = self.module.bodies[index.index()].range().start;
+                let offset = self.module.file_offset(index, start).unwrap_or(0);
+                (CodeKind::Function, index.0 + self.module.imported_functions, offset)
             }
             CodeKey::Thunk(index) => (CodeKind::Thunk, index.0, 0),
             CodeKey::Entry(sig) => (CodeKind::Entry, ty(sig), 0),

@@ -3,6 +3,7 @@
 mod facts;
 mod module;
 mod names;
+mod origin;
 
 use std::num::NonZero;
 
@@ -20,6 +21,7 @@ pub(crate) use module::{
     ConstExpr, ConstOp, DataSegment, ElementSegment, Export, FuncType, Global, Import, Live,
     Memory, SegmentMode, Table, WasmModule,
 };
+pub(crate) use origin::{Origin, Source};
 
 impl WasmModule<'_> {
     /// Finds the facts anew, of the code that is reached.
@@ -50,7 +52,7 @@ pub(crate) fn parse(
 ) -> Result<WasmModule<'_>> {
     let features = wasm_features(features);
     let mut validator = Validator::new_with_features(features);
-    let mut module = WasmModule::default();
+    let mut module = WasmModule { sources: vec![Source::default()], ..WasmModule::default() };
     let mut bodies = Vec::new();
     let mut parser = Parser::new(0);
     // Some encodings are read in another way with other features.
@@ -143,14 +145,14 @@ fn section<'a>(module: &mut WasmModule<'a>, payload: Payload<'a>) -> Result<()> 
             }
         }
         Payload::CodeSectionStart { unchecked_range, .. } => {
-            module.code_start = unchecked_range.start as u32;
+            module.sources[0].code_start = unchecked_range.start as u32;
         }
         Payload::CustomSection(reader) => {
             if let wasmparser::KnownCustom::Name(reader) = reader.as_known() {
                 // A broken name section is not an error: it has no meaning.
                 module.names = names::read(reader);
             } else if reader.name().starts_with(".debug_") {
-                module.dwarf.push((reader.name(), reader.data()));
+                module.sources[0].dwarf.push((reader.name(), reader.data()));
             }
         }
         _ => {}

@@ -1,9 +1,13 @@
 //! A parsed, valid module.
 
+use std::fmt;
+
 use aotc_abi::index::{FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TypeIndex};
 use aotc_abi::meta::ExternKind;
 use aotc_abi::types::ValType;
 use wasmparser::FunctionBody;
+
+use super::{Origin, Source};
 
 /// A valid module. Index spaces have imports first.
 #[derive(Default)]
@@ -25,10 +29,10 @@ pub(crate) struct WasmModule<'a> {
     pub(crate) start: Option<FuncIndex>,
     /// Bodies of the defined functions.
     pub(crate) bodies: Vec<FunctionBody<'a>>,
-    /// Where the contents of the code section start in the file.
-    pub(crate) code_start: u32,
-    /// Custom sections with DWARF: names and contents.
-    pub(crate) dwarf: Vec<(&'a str, &'a [u8])>,
+    /// The files that the code comes from: one, or those that were merged.
+    pub(crate) sources: Vec<Source<'a>>,
+    /// By defined function: where it comes from. Empty if the module is one file.
+    pub(crate) origins: &'a [Origin],
     pub(crate) names: Names<'a>,
     pub(crate) facts: super::facts::Facts,
     /// What is reached, if only some exports are kept; `None`: everything counts.
@@ -49,6 +53,23 @@ pub(crate) struct Live {
 pub(crate) struct FuncType {
     pub(crate) params: Box<[ValType]>,
     pub(crate) results: Box<[ValType]>,
+}
+
+/// As the loader shows it: `(func (param i32 i64) (result f32))`.
+impl fmt::Display for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(func")?;
+        for (word, types) in [("param", &self.params), ("result", &self.results)] {
+            if !types.is_empty() {
+                write!(f, " ({word}")?;
+                for ty in types {
+                    write!(f, " {ty}")?;
+                }
+                f.write_str(")")?;
+            }
+        }
+        f.write_str(")")
+    }
 }
 
 /// An import, and the item it makes in an index space.

@@ -158,11 +158,14 @@ impl<'a, 'f> Translator<'a, 'f> {
             true => Some(Stretches::scan(body, ty.params.len() as u32)?),
             false => None,
         };
-        self.builder.set_srcloc(SourceLoc::new(operators.original_position() as u32));
+        let location = |offset| {
+            module.file_offset(index, offset).map_or_else(SourceLoc::default, SourceLoc::new)
+        };
+        self.builder.set_srcloc(location(operators.original_position()));
         self.begin_checks(stretches);
         while !operators.eof() {
             let (operator, offset) = operators.read_with_offset()?;
-            self.builder.set_srcloc(SourceLoc::new(offset as u32));
+            self.builder.set_srcloc(location(offset));
             self.operator(&operator, offset)?;
         }
         Ok(())
