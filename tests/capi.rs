@@ -58,7 +58,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     trials
 }
 
-fn failed(result: Result<()>) -> Result<(), libtest_mimic::Failed> {
+pub(crate) fn failed(result: Result<()>) -> Result<(), libtest_mimic::Failed> {
     result.map_err(|error| format!("{error:#}").into())
 }
 
@@ -80,7 +80,7 @@ fn stem(path: &Path) -> &str {
     path.file_stem().and_then(OsStr::to_str).expect("a file with a name")
 }
 
-fn succeeded(command: &mut Command) -> Result<Output> {
+pub(crate) fn succeeded(command: &mut Command) -> Result<Output> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     let (stdout, stderr) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -89,7 +89,7 @@ fn succeeded(command: &mut Command) -> Result<Output> {
 }
 
 /// The library as `capi/install` leaves it, made once.
-fn installed() -> Result<&'static Path> {
+pub(crate) fn installed() -> Result<&'static Path> {
     static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let installed = INSTALLED.get_or_init(|| {
         let prefix = root().join("target/capi");
@@ -191,7 +191,8 @@ fn run_program(program: &Path, link: Link) -> Result<()> {
     compare(program, &output)
 }
 
-fn compare(program: &Path, output: &Output) -> Result<()> {
+/// Compares what a program printed with its last comment, which `BLESS=1` replaces.
+pub(crate) fn compare(program: &Path, output: &Output) -> Result<()> {
     let printed = String::from_utf8_lossy(&output.stdout);
     if std::env::var_os("BLESS").is_some() {
         let source = fs::read_to_string(program)?;

@@ -19,6 +19,7 @@ mod linkers;
 mod malformed;
 mod mapped;
 mod merge;
+mod native;
 mod object_listing;
 mod programs;
 mod recipes;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
     trials.extend(incremental::trials());
     trials.extend(malformed::trials());
     trials.extend(merge::trials());
+    trials.extend(native::trials());
     trials.extend(programs::trials());
     trials.extend(recipes::trials());
     trials.extend(seccomp::trials());

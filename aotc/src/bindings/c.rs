@@ -21,7 +21,7 @@ use super::{Identifiers, in_comment, parameters, type_text};
 use crate::parse::{ConstOp, FuncType, Global, Import, WasmModule};
 
 /// What every declared module has, behind the prefix.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 10] = [
     "add_to_linker",
     "delete",
     "from_instance",
@@ -31,6 +31,7 @@ const RESERVED: [&str; 9] = [
     "instantiate",
     "module",
     "new",
+    "t",
 ];
 
 /// How a module is declared.
@@ -48,17 +49,27 @@ pub(crate) fn declare(module: &WasmModule<'_>, settings: &Settings) -> String {
     let prefix = Identifiers::new(Language::C, &["aotc", "wasm"]).lower(&settings.prefix);
     let (wasi, asked): (Vec<&Import<'_>>, _) =
         module.imports.iter().partition(|import| import.module == WASI);
+    let imports = imports(module, &asked, Identifiers::new(Language::C, &["env"]));
+    let adapters: Vec<String> =
+        imports.iter().map(|import| adapter_name(&import.identifier)).collect();
+    let reserved: Vec<&str> =
+        RESERVED.into_iter().chain(adapters.iter().map(String::as_str)).collect();
     let header = Header {
         module,
         settings,
         uses_wasi: !wasi.is_empty(),
-        imports: imports(module, &asked, Identifiers::new(Language::C, &["env"])),
-        exports: exports(module, Identifiers::new(Language::C, &RESERVED)),
+        imports,
+        exports: exports(module, Identifiers::new(Language::C, &reserved)),
         prefix,
     };
     let mut out = Writer::default();
     header.write(&mut out);
     out.text
+}
+
+/// Name of the function between the library and what the program has for an import, behind the prefix.
+fn adapter_name(import: &str) -> String {
+    format!("imports_{import}")
 }
 
 struct Header<'a> {
@@ -87,7 +98,8 @@ impl<'a> Header<'a> {
                 "that it is linked into. Written by `aotc compile --emit header`.",
                 "",
                 "A function that returns an `aotc_error_t*` returns NULL if it succeeded; otherwise the caller deletes the",
-                "error, and what is behind pointers for results is not changed. Such pointers are never NULL.",
+                "error, and what is behind pointers for results is not changed. Such pointers are never NULL. References that are",
+                "results are the caller's to delete; arguments stay whose they were.",
             ],
         );
         out.line(&format!("#ifndef {guard}"));
@@ -178,14 +190,13 @@ impl<'a> Header<'a> {
     }
 
     fn constants(&self, out: &mut Writer) {
-        let mut names = Identifiers::new(Language::C, &[]);
         let mut any = false;
         for export in &self.exports {
             let title = export.title();
             let mut define = |what: &str, suffix: &str, value: String| {
                 comment(out, &[what]);
-                let name = names.upper(&format!("{}_{}{suffix}", self.prefix, export.identifier));
-                out.line(&format!("#define {name} {value}"));
+                let name = format!("{}_{}{suffix}", self.prefix, export.identifier);
+                out.line(&format!("#define {} {value}", name.to_ascii_uppercase()));
                 any = true;
             };
             match export.kind {
@@ -219,7 +230,8 @@ impl<'a> Header<'a> {
             out,
             &[
                 "What the module imports. Functions get `env` first, and what they know of their caller; an error that one returns",
-                "ends the call of WebAssembly, which returns it. No exception and no longjmp may leave a function.",
+                "ends the call of WebAssembly, which returns it. No exception and no longjmp may leave a function. What is NULL is not",
+                "defined: somebody else defines it for the same linker, or instantiating fails.",
             ],
         );
         out.block_with(
@@ -235,8 +247,7 @@ impl<'a> Header<'a> {
                             let index = FuncIndex(import.index);
                             let ty = self.module.function_type(index);
                             comment(out, &[&format!("The function {title}: `{}`.", type_text(ty))]);
-                            let reserved = ["env", "caller", "result"];
-                            let names = parameters(self.module, index, Language::C, &reserved);
+                            let names = parameter_names(self.module, index, &["env", "caller"]);
                             let mut params = vec![
                                 "void* env".to_owned(),
                                 "const aotc_caller_t* caller".to_owned(),
@@ -298,14 +309,18 @@ impl<'a> Header<'a> {
             "aotc_val_t* results",
             "size_t result_count",
         ];
-        self.function(out, &format!("imports_{name}"), &params, |out| {
+        self.function(out, &adapter_name(name), &params, |out| {
             let prefix = &self.prefix;
             out.line(&format!(
                 "const {prefix}_imports_t* imports = (const {prefix}_imports_t*)env;"
             ));
-            out.line("(void)args;");
+            if ty.params.is_empty() {
+                out.line("(void)args;");
+            }
             out.line("(void)arg_count;");
-            out.line("(void)results;");
+            if ty.results.is_empty() {
+                out.line("(void)results;");
+            }
             out.line("(void)result_count;");
             let mut arguments = vec!["imports->env".to_owned(), "caller".to_owned()];
             let args = ty.params.iter().enumerate();
@@ -331,13 +346,18 @@ impl<'a> Header<'a> {
     }
 
     fn add_to_linker(&self, out: &mut Writer) {
-        let mut lines = vec!["Defines what the module imports."];
-        if !self.imports.is_empty() {
-            lines.push(
-                "`imports` stays where it is, and as it is, as long as the linker and what it has",
-            );
-            lines.push("instantiated. `store` may be NULL if all imports are functions.");
-        }
+        let needs_store = self.imports.iter().any(|import| import.kind != ExternKind::Func);
+        let mut lines = match (&*self.imports, needs_store) {
+            ([], _) => vec!["Defines what the module imports."],
+            (_, true) => vec![
+                "Defines what the module imports. `imports` stays where it is, and as it is, as long as the linker and what it has",
+                "instantiated.",
+            ],
+            (_, false) => vec![
+                "Defines what the module imports. `imports` stays where it is, and as it is, as long as the linker and what it has",
+                "instantiated. `store` may be NULL.",
+            ],
+        };
         if self.uses_wasi {
             lines.push("The functions of WASI are the library's: what they give the module is set by `aotc_store_set_wasi`.");
         }
@@ -348,11 +368,13 @@ impl<'a> Header<'a> {
         self.function(out, "add_to_linker", &params, |out| {
             let error = if self.uses_wasi { "aotc_linker_define_wasi(linker)" } else { "NULL" };
             out.line(&format!("aotc_error_t* error = {error};"));
-            out.line("(void)store;");
+            if !needs_store {
+                out.line("(void)store;");
+            }
             for import in &self.imports {
                 let names = [c_string(import.from), c_string(import.name)];
                 let name = &import.identifier;
-                out.block("if (error == NULL)", |out| {
+                out.block(&format!("if (error == NULL && imports->{name} != NULL)"), |out| {
                     if import.kind != ExternKind::Func {
                         let kind = match import.kind {
                             ExternKind::Table => "table",
@@ -375,7 +397,7 @@ impl<'a> Header<'a> {
                         .chain(names)
                         .chain([
                             "type".to_owned(),
-                            format!("{}_imports_{name}", self.prefix),
+                            format!("{}_{}", self.prefix, adapter_name(name)),
                             "(void*)imports".to_owned(),
                             "NULL".to_owned(),
                         ])
@@ -488,15 +510,14 @@ impl<'a> Header<'a> {
             out.line("wasm_engine_t* engine = aotc_store_engine(store);");
             out.line("aotc_linker_t* linker = aotc_linker_new(engine);");
             let imports = if imports.is_some() { ", imports" } else { "" };
-            match self.has_imports() {
-                false => out.line("aotc_error_t* error = NULL;"),
-                true => out.line(&format!(
-                    "aotc_error_t* error = {prefix}_add_to_linker(linker, store{imports});"
-                )),
+            let instantiate = format!("{prefix}_instantiate(store, module, linker, out);");
+            if self.has_imports() {
+                let define = format!("{prefix}_add_to_linker(linker, store{imports});");
+                out.line(&format!("aotc_error_t* error = {define}"));
+                out.block("if (error == NULL)", |out| out.line(&format!("error = {instantiate}")));
+            } else {
+                out.line(&format!("aotc_error_t* error = {instantiate}"));
             }
-            out.block("if (error == NULL)", |out| {
-                out.line(&format!("error = {prefix}_instantiate(store, module, linker, out);"));
-            });
             out.line("aotc_linker_delete(linker);");
             out.line("wasm_engine_delete(engine);");
             out.line("return error;");
@@ -621,9 +642,11 @@ fn direct_call(out: &mut Writer, name: &str, names: &[String], ty: &FuncType) {
         }
     });
     let arguments: Vec<String> = [format!("&self->{name}")].into_iter().chain(bits).collect();
-    let head = format!("aotc_called_t called = aotc_call_{}", names.len());
-    call(out, &head, &arguments, ";");
-    let Some(result) = ty.results.first() else { return out.line("return called.error;") };
+    let function = format!("aotc_call_{}", names.len());
+    let Some(result) = ty.results.first() else {
+        return call(out, &format!("return {function}"), &arguments, ".error;");
+    };
+    call(out, &format!("aotc_called_t called = {function}"), &arguments, ";");
     let value = match result {
         ValType::F32 => "aotc_f32_of_bits((uint32_t)called.bits)".to_owned(),
         ValType::F64 => "aotc_f64_of_bits(called.bits)".to_owned(),
@@ -651,15 +674,15 @@ fn array_call(out: &mut Writer, name: &str, names: &[String], ty: &FuncType) {
     let arguments = [format!("self->{name}")].into_iter();
     let arguments: Vec<_> =
         arguments.chain(list("args", params)).chain(list("results", results)).collect();
-    call(out, "aotc_error_t* error = aotc_func_call", &arguments, ";");
-    if results > 0 {
-        out.block("if (error == NULL)", |out| {
-            for (index, (pointer, ty)) in result_names(results).iter().zip(&ty.results).enumerate()
-            {
-                out.line(&format!("*{pointer} = {};", get(&format!("results[{index}]"), *ty)));
-            }
-        });
+    if results == 0 {
+        return call(out, "return aotc_func_call", &arguments, ";");
     }
+    call(out, "aotc_error_t* error = aotc_func_call", &arguments, ";");
+    out.block("if (error == NULL)", |out| {
+        for (index, (pointer, ty)) in result_names(results).iter().zip(&ty.results).enumerate() {
+            out.line(&format!("*{pointer} = {};", get(&format!("results[{index}]"), *ty)));
+        }
+    });
     out.line("return error;");
 }
 

@@ -13,7 +13,8 @@ const BYTES_MAX: usize = 40;
 pub(crate) enum Language {
     /// Rust, of every edition.
     Rust,
-    /// C and C++, with the macros of their standard headers and of usual compilers.
+    /// C and C++, with the macros of their standard headers and of usual compilers, and what declarations use of the
+    /// standard library.
     C,
 }
 
@@ -43,10 +44,15 @@ impl Language {
                 "case",
                 "catch",
                 "char",
+                "char16_t",
+                "char32_t",
+                "char8_t",
                 "class",
                 "compl",
+                "complex",
                 "concept",
                 "const",
+                "const_cast",
                 "consteval",
                 "constexpr",
                 "constinit",
@@ -59,6 +65,7 @@ impl Language {
                 "delete",
                 "do",
                 "double",
+                "dynamic_cast",
                 "else",
                 "enum",
                 "errno",
@@ -71,19 +78,26 @@ impl Language {
                 "for",
                 "friend",
                 "goto",
+                "i386",
                 "if",
+                "imaginary",
                 "inline",
                 "int",
+                "int32_t",
+                "int64_t",
                 "interface",
                 "linux",
                 "long",
                 "max",
+                "memcpy",
+                "memset",
                 "min",
                 "mutable",
                 "namespace",
                 "near",
                 "new",
                 "noexcept",
+                "noreturn",
                 "not",
                 "not_eq",
                 "nullptr",
@@ -102,6 +116,7 @@ impl Language {
                 "setjmp",
                 "short",
                 "signed",
+                "size_t",
                 "sizeof",
                 "small",
                 "static",
@@ -122,6 +137,9 @@ impl Language {
                 "typeid",
                 "typename",
                 "typeof",
+                "uint32_t",
+                "uint64_t",
+                "uint8_t",
                 "union",
                 "unix",
                 "unsigned",
@@ -138,6 +156,14 @@ impl Language {
                 "xor",
                 "xor_eq",
             ],
+        }
+    }
+
+    /// What the names begin with that a parameter must not hide.
+    fn libraries(self) -> &'static [&'static str] {
+        match self {
+            Self::Rust => &[],
+            Self::C => &["aotc_", "wasm_"],
         }
     }
 }
@@ -157,6 +183,13 @@ impl Identifiers {
     /// As functions and variables are called: `snake_case`.
     pub(crate) fn lower(&mut self, name: &str) -> String {
         self.distinct(words(name).join("_"), "_")
+    }
+
+    /// As parameters are called: as variables, and not as anything that their function uses.
+    pub(crate) fn parameter(&mut self, name: &str) -> String {
+        let name = words(name).join("_");
+        let hides = self.language.libraries().iter().any(|library| name.starts_with(library));
+        self.distinct(if hides { format!("arg_{name}") } else { name }, "_")
     }
 
     /// As constants are called: `UPPER_CASE`.
@@ -243,6 +276,10 @@ mod tests {
         }
         assert_eq!(names.lower(&"long".repeat(30)).len(), BYTES_MAX);
         assert_eq!(names.lower(&"long".repeat(30)).len(), BYTES_MAX + 2);
+        assert_eq!(names.parameter("wasm_ref_t"), "wasm_ref_t");
+        let mut parameters = Identifiers::new(Language::C, &[]);
+        assert_eq!(parameters.parameter("wasm_ref_t"), "arg_wasm_ref_t");
+        assert_eq!(parameters.parameter("uint32_t"), "uint32_t_");
         assert_eq!(names.camel("my-plugin"), "MyPlugin");
         assert_eq!(names.upper("maxSize"), "MAX_SIZE");
     }

@@ -24,7 +24,7 @@ pub(crate) fn parameters(
     let known = module.names.parameters(func, count);
     let mut names = Identifiers::new(language, reserved);
     let name = |(index, name): (usize, Option<&str>)| match name {
-        Some(name) if !name.is_empty() => names.lower(name),
+        Some(name) if !name.is_empty() => names.parameter(name),
         _ => names.lower(&format!("arg{index}")),
     };
     known.into_iter().enumerate().map(name).collect()
