@@ -55,13 +55,24 @@ pub(crate) fn with_tool(
     tool: &str,
     test: impl FnOnce() -> Result<()>,
 ) -> Result<Completion, Failed> {
-    let mut command = Command::new(tool);
-    match command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status() {
-        Ok(_) => test()
+    with_tools(&[tool], test)
+}
+
+/// Runs a test that needs all of these tools.
+pub(crate) fn with_tools(
+    tools: &[&str],
+    test: impl FnOnce() -> Result<()>,
+) -> Result<Completion, Failed> {
+    let is_there = |tool: &str| {
+        let mut command = Command::new(tool);
+        command.arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    };
+    match tools.iter().find(|tool| !is_there(tool)) {
+        None => test()
             .map(|()| Completion::Completed)
             .map_err(|error| Failed::from(format!("{error:#}"))),
-        Err(_) if in_ci() => Err(format!("{tool} is not installed").into()),
-        Err(_) => Ok(Completion::ignored_with(format!("{tool} is not installed"))),
+        Some(tool) if in_ci() => Err(format!("{tool} is not installed").into()),
+        Some(tool) => Ok(Completion::ignored_with(format!("{tool} is not installed"))),
     }
 }
 

@@ -3,29 +3,43 @@
 //! ```text
 //!   cmake      the package that the library is installed with
 //!   header     what `aotc compile --emit header` writes, and programs that use every part of it
+//!   linkers    every linker, and every mode that hosts are linked with
+//!   manual     what the document says, done
+//!   programs   a library in a sandbox, a database, a host in C++, plug-ins that are replaced
 //! ```
 //!
 //! A test whose tool is absent is ignored, unless `CI` is `true`: then it fails.
 
 mod cmake;
 mod header;
+mod linkers;
+mod manual;
+mod programs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use libtest_mimic::{Completion, Trial};
+use libtest_mimic::Trial;
 
 use crate::capi::succeeded;
 use crate::child;
-use crate::support::{in_ci, root};
+use crate::compile_options::with_tools;
+use crate::support::root;
 
 pub(crate) fn trials() -> Vec<Trial> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Vec::new();
     }
-    [cmake::trials(), header::trials()].into_iter().flatten().collect()
+    let trials = [
+        cmake::trials(),
+        header::trials(),
+        linkers::trials(),
+        manual::trials(),
+        programs::trials(),
+    ];
+    trials.into_iter().flatten().collect()
 }
 
 /// A test that needs nothing but the compilers of C and C++.
@@ -39,21 +53,7 @@ fn trial_with(
     tools: &'static [&'static str],
     test: impl FnOnce() -> Result<()> + Send + 'static,
 ) -> Trial {
-    Trial::ignorable_test(format!("native::{}", name.into()), move || {
-        let done = match tools.iter().find(|tool| !is_there(tool)) {
-            Some(tool) if in_ci() => Err(anyhow::anyhow!("there is no {tool}")),
-            Some(tool) => return Ok(Completion::ignored_with(format!("there is no {tool}"))),
-            None => test(),
-        };
-        done.map(|()| Completion::Completed).map_err(|error| format!("{error:#}").into())
-    })
-}
-
-/// Whether a command can be started.
-fn is_there(tool: &str) -> bool {
-    let mut command = Command::new(tool);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok()
+    Trial::ignorable_test(format!("native::{}", name.into()), move || with_tools(tools, test))
 }
 
 /// An empty folder for what a test builds.

@@ -8,9 +8,15 @@
 #
 # NAME     what the module, its symbol and the header are called; the file's name without endings otherwise
 # PREFIX   what the names in the header begin with; the module's name otherwise
-# OPTIONS  further options of `aotc compile`
+# OPTIONS  further options of `aotc compile`; paths in them are absolute
 #
-# Both are made anew when the module or the compiler changes.
+# Both are made anew when the module changes, a file that an option names, or the compiler.
+
+# Depfiles name files by absolute paths.
+if(POLICY CMP0116)
+  cmake_policy(SET CMP0116 NEW)
+endif()
+
 function(aotc_add_module target file)
   cmake_parse_arguments(PARSE_ARGV 2 module "" "NAME;PREFIX" "OPTIONS")
   get_filename_component(input "${file}" ABSOLUTE BASE_DIR "${CMAKE_CURRENT_SOURCE_DIR}")
@@ -30,12 +36,18 @@ function(aotc_add_module target file)
   endif()
   set(header "${folder}/${module_NAME}.h")
   file(MAKE_DIRECTORY "${folder}")
-  set(compile "${AOTC_COMMAND}" compile --name "${module_NAME}" ${module_OPTIONS} "${input}")
+  set(depfile "${folder}/${module_NAME}.d")
+  # CMake reads depfiles for every generator since 3.20.
+  set(dependencies "")
+  if(NOT CMAKE_VERSION VERSION_LESS 3.20)
+    set(dependencies DEPFILE "${depfile}")
+  endif()
   add_custom_command(
     OUTPUT "${object}" "${header}"
-    COMMAND ${compile} --emit obj -o "${object}"
-    COMMAND ${compile} --emit header --symbol-prefix "${module_PREFIX}" -o "${header}"
+    COMMAND "${AOTC_COMMAND}" compile "${input}" --name "${module_NAME}" --symbol-prefix "${module_PREFIX}"
+            ${module_OPTIONS} --emit "obj=${object}" --emit "header=${header}" --depfile "${depfile}"
     DEPENDS "${input}" "${AOTC_COMMAND}"
+    ${dependencies}
     COMMENT "Compiling the module ${file}"
     VERBATIM)
   set_source_files_properties("${object}" PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)

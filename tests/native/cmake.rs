@@ -110,6 +110,13 @@ fn project(generator: &str) -> Result<()> {
     ensure!(!said.contains("Compiling the module counter.wat"), "{said}");
     ensure!(project.run("program")? == "hello\n43\n", "{}", project.run("program")?);
 
+    // So it is if a file changes that an option names: the compiler says what it has read.
+    let kept = project.source.join("kept.txt");
+    fs::write(&kept, "add\ncount\n")?;
+    let said = project.build()?;
+    ensure!(said.matches("Compiling the module counter.wat").count() == 1, "{said}");
+    ensure!(!said.contains("Compiling the module greeting.wat"), "{said}");
+
     // So are the sources that include its header.
     project.change("greeting.wat", "\"answer\"", "\"reply\"")?;
     let errors = project.fail()?;
