@@ -558,14 +558,16 @@ impl<T: 'static> Linker<T> {
         const LISTED_MAX: usize = 8;
         let mut near: Vec<(usize, &str, &str)> = Vec::new();
         for (known_module, definitions) in &self.modules {
-            near.extend(definitions.keys().filter_map(|known| {
-                let distance = similar::near_pair((module, name), (known_module, known))?;
-                Some((distance, &**known_module, &**known))
-            }));
+            for known in definitions.keys() {
+                let distance = similar::near_pair((module, name), (known_module, known));
+                let Some(distance) = distance else { continue };
+                let found = (distance, &**known_module, &**known);
+                near.insert(near.partition_point(|nearer| *nearer < found), found);
+                near.truncate(NEAR_MAX);
+            }
         }
         if !near.is_empty() {
-            near.sort_unstable();
-            let pairs = near.iter().take(NEAR_MAX);
+            let pairs = near.iter();
             return Hint::Near(pairs.map(|(_, a, b)| (a.to_string(), b.to_string())).collect());
         }
         let list = |names: &mut dyn ExactSizeIterator<Item = &Arc<str>>| {

@@ -24,6 +24,7 @@ mod image;
 mod info;
 #[cfg(feature = "dlopen")]
 mod library;
+mod order;
 mod plan;
 #[cfg(feature = "std")]
 pub(crate) mod registry;
@@ -44,6 +45,7 @@ use aotc_abi::target::TrapStyle;
 #[cfg(feature = "std")]
 pub use artifact::Precompiled;
 pub use info::{ModuleExport, ModuleFunction, ResourcesRequired};
+use order::sorted;
 pub(crate) use plan::{ImportPlan, MemoryPlan, Plan, SlotPlan, TablePlan};
 
 #[cfg(feature = "std")]
@@ -438,13 +440,12 @@ impl ModuleInner {
             CodeOrder::Sorted => {}
             CodeOrder::Linked => {
                 self.sorted.get_or_init(|| {
-                    let mut order: Vec<u32> = (0..ranges.len() as u32).collect();
                     // Of pieces that were merged into one place, the longest is found.
-                    order.sort_unstable_by_key(|&index| {
-                        let range = ranges.at(index);
-                        (range.code, range.bytes)
+                    let keys = ranges.iter().map(|range| {
+                        let place = (i64::from(range.code) - i64::from(i32::MIN)) as u64;
+                        place << 32 | u64::from(range.bytes)
                     });
-                    order.into()
+                    sorted(keys.zip(0..).collect()).collect()
                 });
             }
         }

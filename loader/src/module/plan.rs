@@ -5,6 +5,7 @@ use aotc_abi::target::BoundsStyle;
 use aotc_abi::vmctx;
 
 use super::item_type;
+use super::order::sorted;
 use crate::error::LoadError;
 use crate::memory::{PAGE_BYTES, RESERVED_BYTES};
 use crate::prelude::*;
@@ -104,13 +105,12 @@ impl Plan {
     /// # Errors
     /// [`LoadError::OutOfMemory`].
     pub(super) fn new(data: &ModuleData<'_>, types: &[FuncType]) -> Result<Self, LoadError> {
-        let mut trampolines = collect(data.types().iter().map(|ty| Trampolines {
-            hash: ty.hash,
-            entry: ty.entry,
-            direct: ty.direct,
-            exit: ty.exit,
+        let declared = data.types();
+        let hashes = (0..declared.len() as u32).map(|index| (declared.at(index).hash, index));
+        let trampolines = collect(sorted(collect(hashes)?).map(|index| {
+            let ty = declared.at(index);
+            Trampolines { hash: ty.hash, entry: ty.entry, direct: ty.direct, exit: ty.exit }
         }))?;
-        trampolines.sort_unstable_by_key(|trampolines| trampolines.hash);
         let imports = data.imports().iter().map(|import| {
             let ty = item_type(data, types, import.kind, import.index);
             let trampolines = ty.func().and_then(|ty| find(&trampolines, ty.hash()));
