@@ -20,6 +20,13 @@
  * - A `finalizer` is called once with its pointer, when that is not needed any more. It may be NULL.
  * - What misuse the library notices, it reports; a handle of another store is an error, and so are values of other
  *   types.
+ *
+ * With AOTC_TINY defined, what the tiny library has (`capi/install --tiny`), which needs no operating system: everything but
+ * modules from files and bytes, pools, and WASI. (`wasm_module_new` and so on of wasm.h are there, and fail.) Modules are
+ * linked, and their code traps by calling: `aotc compile --emit obj --traps explicit`. The library gets its memory from
+ * `malloc`, `calloc`, `realloc` and `free`, and calls `abort` where otherwise it would give an error of kind `panic`; a
+ * program without a C library defines these, and `memcpy`, `memmove`, `memset`, `memcmp`, `bcmp`, `strlen`.
+ * `aotc_last_error` is of the program, not of the thread.
  */
 
 #ifndef AOTC_H
@@ -119,6 +126,10 @@ WASM_API_EXTERN void aotc_config_consume_fuel(wasm_config_t*, bool enable);
  * first. */
 WASM_API_EXTERN void aotc_config_epoch_interruption(wasm_config_t*, bool enable);
 
+#ifdef AOTC_TINY
+/* How many bytes of the stack code may use, counted from where it is entered first; 512 KiB at first. */
+WASM_API_EXTERN void aotc_config_max_wasm_stack(wasm_config_t*, size_t bytes);
+#else
 /* How much a pool of instances holds; 0 leaves a setting as it is. */
 typedef struct aotc_pooling_t {
   uint32_t instances;
@@ -131,6 +142,7 @@ typedef struct aotc_pooling_t {
 
 /* Lets instances come from a pool whose memory is reserved when the engine is made. */
 WASM_API_EXTERN void aotc_config_pooling(wasm_config_t*, const aotc_pooling_t*);
+#endif
 
 /* Another handle of the same engine. */
 WASM_API_EXTERN own wasm_engine_t* aotc_engine_copy(const wasm_engine_t*);
@@ -141,6 +153,7 @@ WASM_API_EXTERN void aotc_engine_increment_epoch(const wasm_engine_t*);
  * Modules
  * ------------------------------------------------------------------------------------------------------------------ */
 
+#ifndef AOTC_TINY
 /* Maps an image, what `aotc compile` makes, straight from its file, which nobody may change while the module
  * lives. */
 WASM_API_EXTERN own aotc_error_t* aotc_module_open(
@@ -151,6 +164,7 @@ WASM_API_EXTERN own aotc_error_t* aotc_module_from_bytes(
 /* Opens an image as a shared library. The system runs what it is told to: only with files that `aotc` made. */
 WASM_API_EXTERN own aotc_error_t* aotc_module_dlopen(
     const wasm_engine_t*, const char* path, own wasm_module_t** out);
+#endif
 /* The module's name; empty if it has none. */
 WASM_API_EXTERN void aotc_module_name(const wasm_module_t*, own wasm_name_t* out);
 
@@ -361,6 +375,7 @@ WASM_API_EXTERN void aotc_instance_pre_delete(own aotc_instance_pre_t*);
  * WASI preview 1: if the library was built with the feature `wasi`, which it is unless it was left out
  * ------------------------------------------------------------------------------------------------------------------ */
 
+#ifndef AOTC_TINY
 /* What a program is given: nothing at first. */
 typedef struct aotc_wasi_config_t aotc_wasi_config_t;
 
@@ -389,6 +404,7 @@ WASM_API_EXTERN own aotc_error_t* aotc_wasi_config_preopen(
 WASM_API_EXTERN void aotc_store_set_wasi(wasm_store_t*, own aotc_wasi_config_t*);
 /* Defines the functions of `wasi_snapshot_preview1`. */
 WASM_API_EXTERN own aotc_error_t* aotc_linker_define_wasi(aotc_linker_t*);
+#endif
 
 /* ---------------------------------------------------------------------------------------------------------------------
  * What generated headers are made of

@@ -1,13 +1,14 @@
 //! Configuration and engine: `wasm_config_t`, `wasm_engine_t`.
 
-use std::ffi::c_char;
+use core::ffi::c_char;
 
-use aotc_loader::{Config, Engine, PoolingAllocationConfig};
+use aotc_loader::{Config, Engine};
 
 use crate::error::shield_or;
+use crate::prelude::*;
 
 #[derive(Default)]
-pub(crate) struct wasm_config_t(Config);
+pub(crate) struct wasm_config_t(pub(crate) Config);
 
 pub(crate) struct wasm_engine_t(Engine);
 
@@ -19,17 +20,6 @@ impl wasm_engine_t {
     pub(crate) fn engine(&self) -> &Engine {
         &self.0
     }
-}
-
-/// `aotc_pooling_t`. What is 0 stays as it is.
-#[repr(C)]
-pub(crate) struct aotc_pooling_t {
-    pub(crate) instances: u32,
-    pub(crate) memories: u32,
-    pub(crate) tables: u32,
-    pub(crate) table_elements: usize,
-    pub(crate) memory_bytes: usize,
-    pub(crate) warm_slots: u32,
 }
 
 #[unsafe(no_mangle)]
@@ -50,30 +40,6 @@ extern "C" fn aotc_config_consume_fuel(config: &mut wasm_config_t, enable: bool)
 #[unsafe(no_mangle)]
 extern "C" fn aotc_config_epoch_interruption(config: &mut wasm_config_t, enable: bool) {
     config.0.epoch_interruption(enable);
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn aotc_config_pooling(config: &mut wasm_config_t, pooling: &aotc_pooling_t) {
-    let mut pool = PoolingAllocationConfig::new();
-    if pooling.instances != 0 {
-        pool.total_core_instances(pooling.instances);
-    }
-    if pooling.memories != 0 {
-        pool.total_memories(pooling.memories);
-    }
-    if pooling.tables != 0 {
-        pool.total_tables(pooling.tables);
-    }
-    if pooling.table_elements != 0 {
-        pool.table_elements(pooling.table_elements);
-    }
-    if pooling.memory_bytes != 0 {
-        pool.max_memory_size(pooling.memory_bytes);
-    }
-    if pooling.warm_slots != 0 {
-        pool.max_unused_warm_slots(pooling.warm_slots);
-    }
-    config.0.allocation_strategy(pool);
 }
 
 #[unsafe(no_mangle)]

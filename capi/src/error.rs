@@ -3,20 +3,22 @@
 //! A host function in C gives back an error or a trap, which travels through the loader as it is, or as
 //! [`Carried`] if C has kept a reference to it.
 
-use std::any::Any;
-use std::cell::RefCell;
-use std::error::Error;
-use std::ffi::{CStr, CString, c_char};
-use std::fmt;
-use std::mem::MaybeUninit;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use alloc::ffi::CString;
+use alloc::sync::Arc;
+use core::error::Error;
+use core::ffi::{CStr, c_char};
+use core::fmt;
+use core::mem::MaybeUninit;
 
 use anyhow::anyhow;
 use aotc_abi::trap::TrapKind;
 use aotc_loader::{Trap, WasmBacktrace, WasmCoreDump};
 
 use crate::frame::{frames, wasm_frame_vec_t};
+use crate::last::LAST;
+use crate::panics::caught;
+use crate::prelude::*;
+use crate::sync::OnceLock;
 use crate::trap::TrapObject;
 use crate::vector::{Vector, wasm_byte_vec_t};
 
@@ -101,28 +103,9 @@ pub(crate) fn c_string(text: &str) -> CString {
     CString::new(bytes).expect("no zero bytes")
 }
 
-thread_local! {
-    /// The last error of a function that does not return one.
-    static LAST: RefCell<Option<Box<aotc_error_t>>> = const { RefCell::new(None) };
-}
-
 /// Keeps an error for `aotc_last_error`.
 pub(crate) fn set_last(error: anyhow::Error) {
-    LAST.set(Some(Box::new(aotc_error_t::new(error))));
-}
-
-/// What a panic says.
-fn panicked(panic: &(dyn Any + Send)) -> anyhow::Error {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-    anyhow!("panic: {}", text.unwrap_or("of a host function"))
-}
-
-/// Runs `body`; a panic is its error.
-#[inline]
-pub(crate) fn caught<R>(body: impl FnOnce() -> anyhow::Result<R>) -> anyhow::Result<R> {
-    // What a panic leaves half done belongs to the store, which the loader keeps in order.
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+    LAST.set(Box::new(aotc_error_t::new(error)));
 }
 
 /// Runs `body`, and gives its error to the caller.
@@ -167,7 +150,7 @@ pub(crate) fn text<'a>(text: *const c_char) -> anyhow::Result<&'a str> {
 
 #[unsafe(no_mangle)]
 extern "C" fn aotc_last_error() -> *const aotc_error_t {
-    LAST.with_borrow(|last| last.as_deref().map_or(std::ptr::null(), |error| error))
+    LAST.get()
 }
 
 #[unsafe(no_mangle)]

@@ -3,6 +3,7 @@
 use aotc_loader::Extern;
 
 use crate::object::{Kind, object_type};
+use crate::prelude::*;
 use crate::store::wasm_store_t;
 use crate::types::{ExternKind, wasm_externtype_t};
 

@@ -1,10 +1,12 @@
 //! Objects of the host's: `wasm_foreign_t`.
 
-use std::ffi::c_void;
-use std::sync::{Arc, Mutex};
+use alloc::sync::Arc;
+use core::ffi::c_void;
 
 use crate::object::{HostInfo, Kind, object_type};
+use crate::prelude::*;
 use crate::store::wasm_store_t;
+use crate::sync::Mutex;
 
 object_type! {
     /// An object of the host's.

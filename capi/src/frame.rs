@@ -1,25 +1,25 @@
 //! Frames of backtraces: `wasm_frame_t`.
 
-use std::ffi::{CString, c_char};
-use std::mem::MaybeUninit;
-use std::ptr;
-use std::sync::OnceLock;
+use alloc::ffi::CString;
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
+use core::ptr;
 
 use aotc_loader::{FrameInfo, FrameSymbol, WasmBacktrace};
 
 use crate::error::c_string;
 use crate::object::wasm_ref_t;
+use crate::prelude::*;
+use crate::sync::OnceLock;
 use crate::vector::Vector;
 
 /// A function that was being executed.
-#[derive(Clone)]
 pub(crate) struct wasm_frame_t {
     frame: FrameInfo,
     names: OnceLock<Names>,
 }
 
 /// The texts of a frame, for C.
-#[derive(Clone)]
 struct Names {
     module: Option<CString>,
     func: Option<CString>,
@@ -43,6 +43,12 @@ pub(crate) type wasm_frame_vec_t = Vector<Option<Box<wasm_frame_t>>>;
 pub(crate) fn frames(backtrace: Option<&WasmBacktrace>) -> wasm_frame_vec_t {
     let frames = backtrace.map(WasmBacktrace::frames).unwrap_or_default();
     Vector::of(frames.iter().map(wasm_frame_t::new))
+}
+
+impl Clone for wasm_frame_t {
+    fn clone(&self) -> Self {
+        Self::new(&self.frame)
+    }
 }
 
 impl wasm_frame_t {

@@ -1,8 +1,8 @@
 //! Functions: `wasm_func_t`.
 
-use std::ffi::c_void;
-use std::mem::MaybeUninit;
-use std::ptr;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr;
 
 use anyhow::{Context as _, Result, bail};
 use aotc_loader::{AsContextMut, Func, FuncType, RootScope, Val};
@@ -10,6 +10,7 @@ use aotc_loader::{AsContextMut, Func, FuncType, RootScope, Val};
 use crate::error::{Failure, shield, shield_or};
 use crate::host::{AotcCallback, Callback, HostFunction, WasmCallback, WasmEnvCallback};
 use crate::object::{HostInfo, Kind, object_type};
+use crate::prelude::*;
 use crate::store::{Context, wasm_store_t};
 use crate::trap::{Trapped, trapped};
 use crate::types::wasm_functype_t;

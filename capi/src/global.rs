@@ -1,11 +1,12 @@
 //! Globals: `wasm_global_t`.
 
-use std::mem::MaybeUninit;
+use core::mem::MaybeUninit;
 
 use aotc_loader::{AsContextMut, Global, RootScope};
 
 use crate::error::shield_or;
 use crate::object::{Kind, object_type};
+use crate::prelude::*;
 use crate::store::wasm_store_t;
 use crate::types::wasm_globaltype_t;
 use crate::value::{CVal, aotc_val_t, wasm_val_t};

@@ -10,10 +10,9 @@
 //! The loader calls with slots for what the function's type says, and finds there values of the types of its
 //! results: [`HostFunction::call`] compares them.
 
-use std::ffi::{c_char, c_void};
-use std::mem::MaybeUninit;
-use std::ptr::{self, NonNull};
-use std::sync::OnceLock;
+use core::ffi::{c_char, c_void};
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
 
 use anyhow::{Context as _, Result};
 use aotc_loader::{Caller, FuncType, Memory, Val, ValRaw, ValType, WasmBacktrace};
@@ -22,7 +21,9 @@ use crate::error::{Failure, shield_or, text};
 use crate::extern_::wasm_extern_t;
 use crate::frame::{frames, wasm_frame_vec_t};
 use crate::object::HostInfo;
+use crate::prelude::*;
 use crate::store::{Current, Data, wasm_store_t};
+use crate::sync::OnceLock;
 use crate::trap::Trapped;
 use crate::value::{CVal, aotc_val_t, wasm_val_t};
 use crate::vector::Vector;

@@ -1,7 +1,7 @@
 //! Instances: `wasm_instance_t`.
 
-use std::ffi::c_char;
-use std::mem::MaybeUninit;
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aotc_loader::{Engine, Extern, Instance, Module};
@@ -12,6 +12,7 @@ use crate::func::{slice, wasm_func_t};
 use crate::memory::wasm_memory_t;
 use crate::module::wasm_module_t;
 use crate::object::{Kind, object_type};
+use crate::prelude::*;
 use crate::store::wasm_store_t;
 use crate::trap::{Trapped, wasm_trap_t};
 use crate::vector::Vector;

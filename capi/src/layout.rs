@@ -4,13 +4,14 @@
 use std::fmt::Write as _;
 use std::mem::{offset_of, size_of};
 use std::process::Command;
-use std::{env, fs};
+use std::{env, eprintln, fs};
 
 use aotc_abi::trap::TRAP_KINDS;
 
-use crate::engine::aotc_pooling_t;
 use crate::frame::aotc_source_t;
 use crate::linked::{aotc_called_t, aotc_callee_t};
+use crate::pooling::aotc_pooling_t;
+use crate::prelude::*;
 use crate::store::aotc_limits_t;
 use crate::types::{self, ExternKind, wasm_limits_t};
 use crate::value::{aotc_val_t, wasm_val_t};

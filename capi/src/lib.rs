@@ -20,8 +20,22 @@
 //!
 //! What it guarantees: no panic reaches C. Functions that run something of the loader's catch it
 //! (`error::shield`), in others a panic ends the process.
+//!
+//! # Without `std`
+//!
+//! The crate is `no_std` and `alloc`. The feature `std` adds what needs an operating system: modules from files and bytes,
+//! pools, panics as errors, a last error for each thread. Without it, `tiny.rs` has what Rust's library is otherwise
+//! there for, and the library needs nothing but the functions of C that are in `c_library.rs`, and those that copy and
+//! compare memory.
+#![no_std]
 #![allow(non_camel_case_types, reason = "types have the names that they have in C")]
 
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod artifact;
+mod c_library;
 mod engine;
 mod error;
 mod extern_;
@@ -30,7 +44,9 @@ mod frame;
 mod func;
 mod global;
 mod host;
+mod host_infos;
 mod instance;
+mod last;
 #[cfg(all(test, feature = "wasi"))]
 mod layout;
 mod linked;
@@ -38,8 +54,18 @@ mod linker;
 mod memory;
 mod module;
 mod object;
+mod panics;
+#[cfg(feature = "std")]
+mod pooling;
+mod prelude;
 mod store;
+/// The loader's locks, with and without `std`.
+#[allow(dead_code, unused_imports, reason = "the loader needs more of them")]
+#[path = "../../loader/src/sync.rs"]
+mod sync;
 mod table;
+#[cfg(not(feature = "std"))]
+mod tiny;
 mod trap;
 mod types;
 mod value;

@@ -5,19 +5,21 @@
 //! A callee has the address of its store: the header's rule is that the store has not been deleted, and the
 //! crate's that one thread uses it.
 
-use std::ffi::c_char;
-use std::mem::MaybeUninit;
+use core::ffi::c_char;
+use core::mem::MaybeUninit;
 
 use anyhow::{Context as _, Result, ensure};
 use aotc_loader::{DirectFunc, Engine, Func, FuncType, ValType};
 
 use crate::engine::wasm_engine_t;
-use crate::error::{Failure, aotc_error_t, caught, shield, shield_into, shield_or, text};
+use crate::error::{Failure, aotc_error_t, shield, shield_into, shield_or, text};
 use crate::func::{slice, wasm_func_t};
 use crate::global::wasm_global_t;
 use crate::instance::wasm_instance_t;
 use crate::memory::wasm_memory_t;
 use crate::object::Kind;
+use crate::panics::caught;
+use crate::prelude::*;
 use crate::store::wasm_store_t;
 use crate::table::wasm_table_t;
 use crate::types::{type_of, wasm_functype_t};

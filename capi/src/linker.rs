@@ -1,7 +1,7 @@
 //! Linkers: `aotc_linker_t`, and what they have found for a module: `aotc_instance_pre_t`.
 
-use std::ffi::{c_char, c_void};
-use std::mem::MaybeUninit;
+use core::ffi::{c_char, c_void};
+use core::mem::MaybeUninit;
 
 use anyhow::{Result, ensure};
 use aotc_loader::{InstancePre, Linker};
@@ -13,6 +13,7 @@ use crate::host::{AotcCallback, Callback, HostFunction};
 use crate::instance::{check_engine, wasm_instance_t};
 use crate::module::wasm_module_t;
 use crate::object::{HostInfo, wasm_ref_t};
+use crate::prelude::*;
 use crate::store::{Data, wasm_store_t};
 use crate::types::wasm_functype_t;
 

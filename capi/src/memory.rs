@@ -1,12 +1,13 @@
 //! Memories: `wasm_memory_t`.
 
-use std::mem::MaybeUninit;
+use core::mem::MaybeUninit;
 
 use anyhow::{Context as _, Result};
 use aotc_loader::Memory;
 
 use crate::error::{Failure, shield, shield_or};
 use crate::object::{Kind, object_type};
+use crate::prelude::*;
 use crate::store::wasm_store_t;
 use crate::types::wasm_memorytype_t;
 
@@ -102,7 +103,7 @@ extern "C" fn aotc_memory_grow(
 
 #[unsafe(no_mangle)]
 extern "C" fn aotc_memory_at(memory: &wasm_memory_t, offset: u64, bytes: u64) -> *mut u8 {
-    shield_or(std::ptr::null_mut(), || {
+    shield_or(core::ptr::null_mut(), || {
         memory.store().with(|store| place(memory.memory().data_mut(store), offset, bytes))
     })
 }

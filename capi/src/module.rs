@@ -1,16 +1,16 @@
-//! Modules: `wasm_module_t`, and the three doors through which they come.
+//! Modules: `wasm_module_t`. Those that are linked into the program come from here, others from `artifact.rs`.
 
-use std::ffi::c_char;
-use std::mem::MaybeUninit;
-use std::sync::{Arc, Mutex};
+use alloc::sync::Arc;
+use core::mem::MaybeUninit;
 
-use anyhow::{Result, bail};
-use aotc_loader::{Engine, Module};
+use aotc_loader::Module;
 
 use crate::engine::wasm_engine_t;
-use crate::error::{Failure, shield_into, shield_or, text};
+use crate::error::{Failure, shield_into};
 use crate::object::{HostInfo, Kind, object_type};
+use crate::prelude::*;
 use crate::store::wasm_store_t;
+use crate::sync::Mutex;
 use crate::types::{wasm_exporttype_t, wasm_importtype_t};
 use crate::vector::{Vector, wasm_byte_vec_t};
 
@@ -48,54 +48,6 @@ impl wasm_module_t {
 /// A module that threads and stores give each other.
 pub(crate) struct wasm_shared_module_t(Module);
 
-/// What WebAssembly in its binary format begins with.
-const WASM: &[u8] = b"\0asm";
-
-fn load(engine: &Engine, bytes: &[u8]) -> Result<Module> {
-    if bytes.starts_with(WASM) {
-        bail!(
-            "this is WebAssembly, and nothing is compiled here: make an artifact with `aotc compile module.wasm -o module.aot`, and give that"
-        );
-    }
-    Module::from_bytes(engine, bytes)
-}
-
-fn load_for_store(store: &wasm_store_t, bytes: &wasm_byte_vec_t) -> Option<Box<wasm_module_t>> {
-    shield_or(None, || {
-        let module = load(store.0.engine(), bytes.as_slice())?;
-        Ok(Some(Box::new(wasm_module_t::of(module))))
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn wasm_module_new(
-    store: &wasm_store_t,
-    artifact: &wasm_byte_vec_t,
-) -> Option<Box<wasm_module_t>> {
-    load_for_store(store, artifact)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn wasm_module_deserialize(
-    store: &wasm_store_t,
-    artifact: &wasm_byte_vec_t,
-) -> Option<Box<wasm_module_t>> {
-    load_for_store(store, artifact)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn wasm_module_validate(store: &wasm_store_t, artifact: &wasm_byte_vec_t) -> bool {
-    shield_or(false, || load(store.0.engine(), artifact.as_slice()).map(|_| true))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn wasm_module_serialize(
-    module: &wasm_module_t,
-    out: &mut MaybeUninit<wasm_byte_vec_t>,
-) {
-    out.write(Vector::from_vec(shield_or(Vec::new(), || module.module().serialize())));
-}
-
 #[unsafe(no_mangle)]
 extern "C" fn wasm_module_imports(
     module: &wasm_module_t,
@@ -128,41 +80,6 @@ extern "C" fn wasm_module_obtain(
 #[unsafe(no_mangle)]
 extern "C" fn wasm_shared_module_delete(shared: Option<Box<wasm_shared_module_t>>) {
     drop(shared);
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn aotc_module_open(
-    engine: &wasm_engine_t,
-    path: *const c_char,
-    out: &mut MaybeUninit<Option<Box<wasm_module_t>>>,
-) -> Failure {
-    shield_into(out, || Ok(wasm_module_t::of(Module::open(engine.engine(), text(path)?)?)))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn aotc_module_from_bytes(
-    engine: &wasm_engine_t,
-    bytes: *const u8,
-    count: usize,
-    out: &mut MaybeUninit<Option<Box<wasm_module_t>>>,
-) -> Failure {
-    shield_into(out, || {
-        // SAFETY: the crate's contract: C has as many bytes there.
-        let bytes = unsafe { crate::func::slice(bytes, count) };
-        Ok(wasm_module_t::of(load(engine.engine(), bytes)?))
-    })
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn aotc_module_dlopen(
-    engine: &wasm_engine_t,
-    path: *const c_char,
-    out: &mut MaybeUninit<Option<Box<wasm_module_t>>>,
-) -> Failure {
-    shield_into(out, || {
-        // SAFETY: the header's rule: `aotc` made the file, and nobody changes it.
-        Ok(wasm_module_t::of(unsafe { Module::dlopen(engine.engine(), text(path)?) }?))
-    })
 }
 
 #[unsafe(no_mangle)]

@@ -12,11 +12,11 @@
 //! A host info belongs to the object and not to the pointer. That of counted objects is beside them, that of a
 //! store's objects in the store's data.
 
-use std::collections::HashMap;
-use std::ffi::c_void;
-use std::mem::take;
-use std::ptr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use alloc::sync::Arc;
+use core::ffi::c_void;
+use core::mem::take;
+use core::ops::DerefMut;
+use core::ptr;
 
 use aotc_loader::{Func, Global, Instance, Memory, Table};
 
@@ -27,7 +27,9 @@ use crate::global::wasm_global_t;
 use crate::instance::wasm_instance_t;
 use crate::memory::wasm_memory_t;
 use crate::module::{ModuleObject, wasm_module_t};
+use crate::prelude::*;
 use crate::store::{StoreCell, wasm_store_t};
+use crate::sync::Mutex;
 use crate::table::wasm_table_t;
 use crate::trap::{TrapObject, wasm_trap_t};
 
@@ -62,9 +64,6 @@ pub(crate) enum Key {
     Memory(Memory),
     Instance(Instance),
 }
-
-/// The host infos of a store's objects.
-pub(crate) type HostInfos = HashMap<Key, HostInfo>;
 
 /// A pointer of the host's, and what is called with it in the end.
 pub(crate) struct HostInfo {
@@ -155,7 +154,7 @@ impl wasm_ref_t {
     }
 
     /// Where a counted object's host info is.
-    fn counted_info(&self) -> Option<MutexGuard<'_, HostInfo>> {
+    fn counted_info(&self) -> Option<impl DerefMut<Target = HostInfo> + '_> {
         let info: &Mutex<HostInfo> = match &self.kind {
             Kind::Module(module) => &module.host_info,
             Kind::Trap(trap) => &trap.host_info,
@@ -166,7 +165,7 @@ impl wasm_ref_t {
             | Kind::Memory(_)
             | Kind::Instance(_) => return None,
         };
-        Some(info.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(info.lock().unwrap_or_else(|poison| poison.into_inner()))
     }
 
     fn host_info(&self) -> *mut c_void {
@@ -181,7 +180,7 @@ impl wasm_ref_t {
 
     fn set_host_info(&self, info: HostInfo) {
         let before = match (self.counted_info(), self.key()) {
-            (Some(mut place), _) => Some(std::mem::replace(&mut *place, info)),
+            (Some(mut place), _) => Some(core::mem::replace(&mut *place, info)),
             (None, Some(key)) => {
                 self.store().with(|mut store| store.data_mut().host_infos.insert(key, info))
             }

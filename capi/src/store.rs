@@ -18,11 +18,11 @@
 //! borrowed from the former. Finalizers do not use the store: the header's rule. One thread at a time uses a
 //! store: the crate's contract.
 
-use std::cell::{Cell, UnsafeCell};
-use std::ffi::c_void;
-use std::mem::MaybeUninit;
-use std::ptr::{self, NonNull};
-use std::sync::{Arc, Weak};
+use alloc::sync::{Arc, Weak};
+use core::cell::{Cell, UnsafeCell};
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
 
 use aotc_loader::{
     AsContextMut, Caller, Engine, Store, StoreContextMut, StoreLimits, StoreLimitsBuilder,
@@ -31,7 +31,9 @@ use aotc_loader::{
 
 use crate::engine::wasm_engine_t;
 use crate::error::{Failure, shield, shield_or};
-use crate::object::{HostInfo, HostInfos};
+use crate::host_infos::HostInfos;
+use crate::object::HostInfo;
+use crate::prelude::*;
 
 /// A store's data.
 pub(crate) struct Data {
@@ -185,7 +187,7 @@ extern "C" fn aotc_store_set_data(
     finalizer: Option<extern "C" fn(*mut c_void)>,
 ) {
     let info = HostInfo::new(data, finalizer);
-    drop(store.0.with(|mut store| std::mem::replace(&mut store.data_mut().host, info)));
+    drop(store.0.with(|mut store| core::mem::replace(&mut store.data_mut().host, info)));
 }
 
 #[unsafe(no_mangle)]

@@ -5,6 +5,7 @@ use aotc_loader::{AsContextMut, Ref, RootScope, Table, ValType};
 
 use crate::error::shield_or;
 use crate::object::{Kind, object_type, wasm_ref_t};
+use crate::prelude::*;
 use crate::store::{Context, wasm_store_t};
 use crate::types::wasm_tabletype_t;
 use crate::value::{from_ref, to_ref};

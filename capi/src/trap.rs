@@ -1,14 +1,16 @@
 //! Traps: `wasm_trap_t`, an object with an error.
 
-use std::mem::MaybeUninit;
-use std::sync::{Arc, Mutex};
+use alloc::sync::Arc;
+use core::mem::MaybeUninit;
 
 use anyhow::anyhow;
 
 use crate::error::{Carried, aotc_error_t};
 use crate::frame::{frames, wasm_frame_t, wasm_frame_vec_t};
 use crate::object::{HostInfo, Kind, object_type};
+use crate::prelude::*;
 use crate::store::wasm_store_t;
+use crate::sync::Mutex;
 use crate::vector::{Vector, wasm_byte_vec_t};
 
 object_type! {

@@ -8,13 +8,14 @@
 //!   wasm_tagtype_t     ──'
 //! ```
 
-use std::ptr;
+use core::ptr;
 
 use anyhow::Result;
 use aotc_loader::{
     Engine, ExternType, FuncType, GlobalType, MemoryType, Mutability, RefType, TableType, ValType,
 };
 
+use crate::prelude::*;
 use crate::vector::{Vector, wasm_byte_vec_t};
 
 /// `WASM_I32` and so on, and `AOTC_V128`.
@@ -262,7 +263,7 @@ extern "C" fn wasm_functype_new(
     params: &mut wasm_valtype_vec_t,
     results: &mut wasm_valtype_vec_t,
 ) -> Box<wasm_functype_t> {
-    let (params, results) = (std::mem::take(params), std::mem::take(results));
+    let (params, results) = (core::mem::take(params), core::mem::take(results));
     Box::new(wasm_functype_t(wasm_externtype_t(TypeOf::Func { params, results })))
 }
 
@@ -436,7 +437,7 @@ extern "C" fn wasm_importtype_new(
     name: &mut wasm_byte_vec_t,
     ty: Box<wasm_externtype_t>,
 ) -> Box<wasm_importtype_t> {
-    let (module, name) = (std::mem::take(module), std::mem::take(name));
+    let (module, name) = (core::mem::take(module), core::mem::take(name));
     Box::new(wasm_importtype_t { module, name, ty })
 }
 
@@ -483,7 +484,7 @@ extern "C" fn wasm_exporttype_new(
     name: &mut wasm_byte_vec_t,
     ty: Box<wasm_externtype_t>,
 ) -> Box<wasm_exporttype_t> {
-    Box::new(wasm_exporttype_t { name: std::mem::take(name), ty })
+    Box::new(wasm_exporttype_t { name: core::mem::take(name), ty })
 }
 
 #[unsafe(no_mangle)]

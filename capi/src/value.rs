@@ -3,13 +3,14 @@
 //! References are owned pointers to objects. An `externref` is any object: the loader holds its [`Kind`], and
 //! where it comes out it gets the store's handle again, so that stores do not keep themselves alive.
 
-use std::mem::{ManuallyDrop, MaybeUninit};
-use std::ptr;
+use core::mem::{ManuallyDrop, MaybeUninit};
+use core::ptr;
 
 use anyhow::{Context as _, Result, bail};
 use aotc_loader::{ExternRef, Ref, Val, ValType};
 
 use crate::object::{Kind, wasm_ref_t};
+use crate::prelude::*;
 use crate::store::Context;
 use crate::types::{EXTERNREF, F32, F64, FUNCREF, I32, I64, V128};
 

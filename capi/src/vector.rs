@@ -8,12 +8,14 @@
 //! valid when their bytes are zero, which is what an uninitialized vector has. The memory is `malloc`'s, which
 //! needs no size to free it, so C may change the size and even free the array itself.
 
-use std::alloc::{Layout, handle_alloc_error};
-use std::mem::{ManuallyDrop, MaybeUninit};
-use std::{ptr, slice};
+use alloc::alloc::{Layout, handle_alloc_error};
+use core::mem::{ManuallyDrop, MaybeUninit};
+use core::{ptr, slice};
 
+use crate::c_library;
 use crate::extern_::wasm_extern_t;
 use crate::frame::wasm_frame_t;
+use crate::prelude::*;
 use crate::types::{
     wasm_exporttype_t, wasm_externtype_t, wasm_functype_t, wasm_globaltype_t, wasm_importtype_t,
     wasm_memorytype_t, wasm_tabletype_t, wasm_tagtype_t, wasm_valtype_t,
@@ -55,7 +57,7 @@ impl<T> Drop for Vector<T> {
         // elements in memory of `malloc`'s, or null.
         unsafe {
             ptr::drop_in_place(ptr::from_mut(self.as_mut_slice()));
-            libc::free(self.data.cast());
+            c_library::free(self.data.cast());
         }
     }
 }
@@ -123,7 +125,7 @@ fn allocate<T>(count: usize) -> *mut T {
         return ptr::null_mut();
     }
     // SAFETY: a plain call; it looks for an overflow itself.
-    let data: *mut T = unsafe { libc::calloc(count, size_of::<T>()) }.cast();
+    let data: *mut T = unsafe { c_library::calloc(count, size_of::<T>()) }.cast();
     if data.is_null() {
         handle_alloc_error(Layout::new::<T>());
     }

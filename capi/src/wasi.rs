@@ -9,6 +9,7 @@ use aotc_wasi::{FsPerms, MemoryInputPipe, WasiCtx, WasiCtxBuilder};
 use crate::error::{Failure, shield, text};
 use crate::func::slice;
 use crate::linker::aotc_linker_t;
+use crate::prelude::*;
 use crate::store::{Data, wasm_store_t};
 
 #[derive(Default)]

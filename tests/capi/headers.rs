@@ -156,6 +156,10 @@ fn defined() -> Result<Signatures> {
     let mut signatures = Signatures::new();
     for entry in fs::read_dir(root().join("capi/src"))? {
         let path = entry?.path();
+        // What is only in the library without `std`, which is not the one that is compared.
+        if path.ends_with("tiny.rs") {
+            continue;
+        }
         let text = without_comments(&fs::read_to_string(&path)?);
         let text = expand(&text).with_context(|| path.display().to_string())?;
         // The first piece has no function.
