@@ -52,7 +52,7 @@
 //! - A host function that panics ends the program, as any panic that nobody can catch.
 //! - Locks spin. A program without threads never waits for one; an interrupt handler must not use the loader.
 //!
-//! `fixtures/tiny` is a complete program of this kind, with no C library under it.
+//! `fixtures/tiny` has complete programs of this kind, with no C library under them.
 //!
 //! # Unsafe code
 //!
