@@ -9,6 +9,7 @@ mod command;
 mod compile_options;
 mod determinism;
 mod doors;
+mod exe;
 mod foreign;
 mod golden;
 mod guest;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     trials.extend(compile_options::trials());
     trials.extend(determinism::trials());
     trials.extend(doors::trials());
+    trials.extend(exe::trials());
     trials.extend(golden::trials());
     trials.extend(link_as::trials());
     trials.extend(linkers::trials());

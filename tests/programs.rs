@@ -216,6 +216,38 @@ fn same_output(
     Ok(Completion::Completed)
 }
 
+/// Tests a program as the executables that `make` makes of its module: with options, the bytes of one.
+pub(crate) fn as_executable(
+    name: &str,
+    make: impl Fn(&Path, &[&str]) -> Result<Vec<u8>>,
+) -> Result<Completion, libtest_mimic::Failed> {
+    use std::os::unix::fs::PermissionsExt;
+    tested(|built| {
+        let programs = built.description["programs"].as_array().into_iter().flatten();
+        let program = programs.into_iter().find(|program| program["name"] == name);
+        let program = program.with_context(|| format!("`{name}` was not built"))?;
+        let text = |field: &str| program[field].as_str().with_context(|| format!("no `{field}`"));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("exe-{name}"));
+        let stdin = match program["stdin"].as_str() {
+            Some(path) => built.root.join(path),
+            None => PathBuf::from("/dev/null"),
+        };
+        let size = program["quick"][0].as_str().context("no `quick`")?;
+        let run = Run { name, size, stdin, folder: folder.join("run") };
+        fs::create_dir_all(&run.folder)?;
+        let expected = run_native(&built.root.join(text("native")?), &run)?;
+        for options in [&["--dir", "."][..], &["--dir", ".", "--static"]] {
+            let executable = folder.join("executable");
+            fs::write(&executable, make(&built.root.join(text("wasm")?), options)?)?;
+            fs::set_permissions(&executable, fs::Permissions::from_mode(0o755))?;
+            // Run as the native one is.
+            ensure!(run_native(&executable, &run)? == expected, "{options:?}: another output");
+        }
+        fs::remove_dir_all(folder)?;
+        Ok(Completion::Completed)
+    })
+}
+
 /// Runs the native program, and gives what it prints.
 fn run_native(program: &Path, run: &Run<'_>) -> Result<Vec<u8>> {
     let output = Command::new(program)

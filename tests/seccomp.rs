@@ -142,18 +142,20 @@ fn protect() {
     }
 }
 
+const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+const ALLOW: libc::sock_filter = statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW);
+const KILL: libc::sock_filter =
+    statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_KILL_PROCESS);
+const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+const NUMBER: u32 = offset_of!(libc::seccomp_data, nr) as u32;
+const ARCH: u32 = offset_of!(libc::seccomp_data, arch) as u32;
+
 /// Kills the process at
 /// * `mmap` of what is to be executable and writable, or executable and of no file,
 /// * `mprotect` and `pkey_mprotect` that make anything executable.
-fn install_filter() {
-    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    const ALLOW: libc::sock_filter =
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW);
-    const KILL: libc::sock_filter =
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_KILL_PROCESS);
-    const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
-    const NUMBER: u32 = offset_of!(libc::seccomp_data, nr) as u32;
-    const ARCH: u32 = offset_of!(libc::seccomp_data, arch) as u32;
+///
+/// Processes that it becomes keep the filter.
+pub(crate) fn install_filter() {
     // The low halves, on a little-endian processor, of arguments 2 and 3.
     const PROTECTION: u32 = offset_of!(libc::seccomp_data, args) as u32 + 16;
     const FLAGS: u32 = offset_of!(libc::seccomp_data, args) as u32 + 24;
@@ -181,6 +183,35 @@ fn install_filter() {
         KILL,
         ALLOW,
     ];
+    install(&mut filter);
+}
+
+/// Kills the process at every `mmap` and `mprotect` of what is to be executable, and lets nothing be opened. The processes
+/// that it becomes keep the filter.
+pub(crate) fn install_strict_filter() {
+    const PROTECTION: u32 = offset_of!(libc::seccomp_data, args) as u32 + 16;
+    const REFUSE: u32 = libc::SECCOMP_RET_ERRNO | libc::EACCES as u32;
+    let mut filter = [
+        statement(LOAD, ARCH),
+        equal(AUDIT_ARCH_X86_64, 1, 0),
+        KILL,
+        statement(LOAD, NUMBER),
+        equal(libc::SYS_mprotect as u32, 5, 0),
+        equal(libc::SYS_pkey_mprotect as u32, 4, 0),
+        equal(libc::SYS_mmap as u32, 3, 0),
+        equal(libc::SYS_open as u32, 5, 0),
+        equal(libc::SYS_openat as u32, 4, 0),
+        ALLOW,
+        statement(LOAD, PROTECTION),
+        any_bit(libc::PROT_EXEC as u32, 0, 2),
+        KILL,
+        statement(libc::BPF_RET | libc::BPF_K, REFUSE),
+        ALLOW,
+    ];
+    install(&mut filter);
+}
+
+fn install(filter: &mut [libc::sock_filter]) {
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: the program is read before the call returns.
     unsafe {

@@ -135,7 +135,8 @@ pub fn inspect(file: &[u8]) -> Result<Inspection, InspectError> {
     Ok(Inspection {
         form: match file.kind() {
             ObjectKind::Relocatable => "object",
-            ObjectKind::Dynamic => "image",
+            // What has an entry is no library.
+            ObjectKind::Dynamic if file.entry() == 0 => "image",
             _ => "executable",
         },
         name: data.str(fixed.name).to_owned(),

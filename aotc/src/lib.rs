@@ -15,6 +15,7 @@ pub mod cli;
 mod codegen;
 mod emit;
 mod error;
+mod exe;
 #[cfg(feature = "incremental")]
 mod incremental;
 mod input;
@@ -29,9 +30,11 @@ mod target;
 mod text;
 mod translate;
 
+pub use aotc_abi::exe::{Access, Directory, Environment, Settings, Variable};
 pub use aotc_abi::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyle};
 pub use build::{Build, BuildError, Built};
 pub use error::Error;
+pub use exe::executable;
 pub use inspect::{CodeSize, ExportItem, ImportItem, InspectError, Inspection, PartSize, inspect};
 pub use merge::{LinkInput, Linked, link};
 pub use options::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options};

@@ -28,8 +28,18 @@ pub(super) fn checksum(data: &[u8]) -> u64 {
     let mut lanes = FACTORS;
     absorb(&mut lanes, &data[..CHECKSUM_AT]);
     absorb(&mut lanes, &data[CHECKSUM_AT + CHECKSUM_BYTES..]);
-    let length = data.len() as u64;
-    lanes.iter().fold(length, |sum, &lane| {
+    combine(lanes, data.len())
+}
+
+/// The checksum of other bytes.
+pub(crate) fn checksum_of(bytes: &[u8]) -> u64 {
+    let mut lanes = FACTORS;
+    absorb(&mut lanes, bytes);
+    combine(lanes, bytes.len())
+}
+
+fn combine(lanes: [u64; 4], bytes: usize) -> u64 {
+    lanes.iter().fold(bytes as u64, |sum, &lane| {
         (sum ^ lane ^ lane >> 29).wrapping_mul(FACTORS[1]).rotate_left(31)
     })
 }

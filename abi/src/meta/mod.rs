@@ -26,6 +26,7 @@ mod view;
 
 pub use address_map::AddressMap;
 pub use builder::{Builder, CodeOffset};
+pub(crate) use checksum::checksum_of;
 pub use checksum::seal;
 pub use header::{
     FORMAT_VERSION, Fixed, Header, LAYOUT_HASH, MAGIC, SECTION_COUNT, Section, SectionRef,

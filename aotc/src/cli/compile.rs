@@ -11,11 +11,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::emit::{Kind, Request};
+use super::emit::{Kind, Made, Request};
+use super::exe::ExeArgs;
 use super::link::{self, LinkAs};
 use super::messages::MessageFormat;
 use super::options::{CompileOptions, InterruptionOptions};
-use super::output::Outputs;
+use super::output::{Execute, Outputs};
 use super::{EXIT_USAGE, Failure, depfile, for_loader, in_file, output};
 use crate::input::Input;
 use crate::{CHeader, Emit, Options};
@@ -25,11 +26,11 @@ pub(super) struct Args {
     /// The module: binary or text format; `-` for standard input.
     input: PathBuf,
     /// Where the result goes; `-` for standard output. Default: the input's name with the ending of
-    /// what is emitted (.o, .a, .aot, .clif, .s).
+    /// what is emitted (.o, .a, .aot, none, .clif, .s).
     #[arg(short)]
     output: Option<PathBuf>,
     /// What to emit, each perhaps to a file of its own: obj (a relocatable object), archive (a static library), image (for the
-    /// loader), clif (Cranelift's intermediate representation), asm (machine code as text), header (for the C and C++ programs that an object or
+    /// loader), exe (a program that runs by itself), clif (Cranelift's intermediate representation), asm (machine code as text), header (for the C and C++ programs that an object or
     /// library is linked into). Default: by the ending of the
     /// output, .o or .a, else image.
     #[arg(long, value_name = "KIND[=FILE]", value_delimiter = ',')]
@@ -60,6 +61,8 @@ pub(super) struct Args {
     options: CompileOptions,
     #[command(flatten)]
     interruption: InterruptionOptions,
+    #[command(flatten)]
+    exe: ExeArgs,
     /// Response files that the arguments came from.
     #[arg(skip)]
     pub(super) response_files: Vec<PathBuf>,
@@ -75,27 +78,37 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let rule = rule.transpose()?;
     outputs.check_distinct_from(&read_files(args))?;
     let options = options(args)?;
+    match requests.iter().any(|(kind, _)| kind.made == Made::Executable) {
+        true => args.exe.check_target(options.target)?,
+        false => args.exe.check_unused()?,
+    }
     let bytes = output::read(&args.input)?;
     let linked = match &args.link_as[..] {
         [] => None,
         others => Some(link::link(&args.input, &bytes, others, &options)?),
     };
     let input = linked.as_ref().map_or(Input::Module(&bytes), Input::Linked);
-    let emits: Vec<Emit> = requests.iter().filter_map(|(kind, _)| kind.emit).collect();
+    let emits: Vec<Emit> = requests.iter().filter_map(|(kind, _)| kind.made.emit()).collect();
     let compiled = input.compile_all(&emits, &options);
     let mut compiled = compiled.map_err(|error| in_file(&args.input, error))?;
     let mut made = std::mem::take(&mut compiled.artifacts).into_iter();
     for (kind, _) in &requests {
-        compiled.artifacts.push(match kind.emit {
-            Some(_) => made.next().expect("an artifact for each that was asked for"),
-            None => header(args, input, &options)?.into_bytes(),
+        let mut next = || made.next().expect("an artifact for each that was asked for");
+        compiled.artifacts.push(match kind.made {
+            Made::Compiled(_) => next(),
+            Made::Executable => args.exe.join(&next())?,
+            Made::Header => header(args, input, &options)?.into_bytes(),
         });
     }
     if let (Some(path), Some(rule)) = (&args.depfile, &rule) {
-        outputs.stage(path, rule.as_bytes())?;
+        outputs.stage(path, rule.as_bytes(), Execute::Nobody)?;
     }
-    for ((_, path), artifact) in requests.iter().zip(&compiled.artifacts) {
-        outputs.stage(path, artifact)?;
+    for ((kind, path), artifact) in requests.iter().zip(&compiled.artifacts) {
+        let execute = match kind.made {
+            Made::Executable => Execute::Readers,
+            Made::Compiled(_) | Made::Header => Execute::Nobody,
+        };
+        outputs.stage(path, artifact, execute)?;
     }
     outputs.commit()?;
     report(args, &requests, &compiled);
@@ -142,6 +155,7 @@ fn read_files(args: &Args) -> Vec<PathBuf> {
     let modules = std::iter::once(&args.input).chain(args.link_as.iter().map(|other| &other.file));
     let modules = modules.filter(|module| *module != Path::new("-"));
     let files = modules.chain(&args.keep_exports_file).chain(&args.for_loader);
+    let files = files.chain(args.exe.runner());
     files.chain(&args.response_files).cloned().collect()
 }
 

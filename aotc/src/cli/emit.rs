@@ -19,26 +19,50 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     /// Ending of its files, without the dot.
     pub(super) extension: &'static str,
-    /// What the compiler makes; `None` for a header.
-    pub(super) emit: Option<Emit>,
+    /// How it is made.
+    pub(super) made: Made,
+}
+
+/// How an artifact is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Made {
+    /// The compiler makes it.
+    Compiled(Emit),
+    /// Of an image.
+    Executable,
+    /// Of the module's types.
+    Header,
+}
+
+impl Made {
+    /// What the compiler makes for it.
+    pub(super) fn emit(self) -> Option<Emit> {
+        match self {
+            Self::Compiled(emit) => Some(emit),
+            Self::Executable => Some(Emit::Image),
+            Self::Header => None,
+        }
+    }
 }
 
 /// All kinds.
 const KINDS: &[Kind] = &[
-    Kind { name: "image", extension: "aot", emit: Some(Emit::Image) },
-    Kind { name: "obj", extension: "o", emit: Some(Emit::Object) },
-    Kind { name: "archive", extension: "a", emit: Some(Emit::Archive) },
-    Kind { name: "clif", extension: "clif", emit: Some(Emit::Clif) },
-    Kind { name: "asm", extension: "s", emit: Some(Emit::Asm) },
-    Kind { name: "header", extension: "h", emit: None },
+    Kind { name: "image", extension: "aot", made: Made::Compiled(Emit::Image) },
+    Kind { name: "obj", extension: "o", made: Made::Compiled(Emit::Object) },
+    Kind { name: "archive", extension: "a", made: Made::Compiled(Emit::Archive) },
+    Kind { name: "clif", extension: "clif", made: Made::Compiled(Emit::Clif) },
+    Kind { name: "asm", extension: "s", made: Made::Compiled(Emit::Asm) },
+    Kind { name: "exe", extension: "", made: Made::Executable },
+    Kind { name: "header", extension: "h", made: Made::Header },
 ];
 
 impl Kind {
     /// What a file is by its ending, if nothing else is said.
     pub(super) fn of_output(output: Option<&Path>) -> Self {
         let extension = output.and_then(Path::extension);
-        let mut linked =
-            KINDS.iter().filter(|kind| matches!(kind.emit, Some(Emit::Object | Emit::Archive)));
+        let mut linked = KINDS
+            .iter()
+            .filter(|kind| matches!(kind.made, Made::Compiled(Emit::Object | Emit::Archive)));
         let named = linked.find(|kind| extension.is_some_and(|e| e == kind.extension));
         *named.unwrap_or(&KINDS[0])
     }

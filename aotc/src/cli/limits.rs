@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use aotc_abi::target::Interruption;
-use aotc_loader::{Config, Store, StoreLimits, StoreLimitsBuilder, Trap};
+use aotc_loader::Trap;
+use aotc_runner::Limits;
 
 use super::{EXIT_STOPPED, Failure};
 
 #[derive(clap::Args)]
-pub(super) struct Limits {
+pub(super) struct LimitsArgs {
     /// Stop the program when it has consumed so much fuel: nearly every operator is a unit. An image must be compiled with
     /// `--fuel`.
     #[arg(long, value_name = "UNITS")]
@@ -23,39 +23,15 @@ pub(super) struct Limits {
     max_memory: Option<usize>,
 }
 
-impl Limits {
+impl LimitsArgs {
     /// How code must let itself be stopped.
     pub(super) fn interruption(&self) -> Interruption {
         Interruption { fuel: self.fuel.is_some(), epochs: self.timeout.is_some() }
     }
 
-    /// The engine's settings for that.
-    pub(super) fn configure(&self, config: &mut Config) {
-        config.consume_fuel(self.fuel.is_some()).epoch_interruption(self.timeout.is_some());
-    }
-
-    /// The limits of memories.
-    pub(super) fn store_limits(&self) -> StoreLimits {
-        match self.max_memory {
-            Some(bytes) => StoreLimitsBuilder::new().memory_size(bytes).build(),
-            None => StoreLimits::default(),
-        }
-    }
-
-    /// From now on the program's time runs.
-    pub(super) fn begin<T>(&self, store: &mut Store<T>) -> Result<()> {
-        if let Some(fuel) = self.fuel {
-            store.set_fuel(fuel)?;
-        }
-        if let Some(timeout) = self.timeout {
-            store.set_epoch_deadline(1);
-            let engine = store.engine().weak();
-            std::thread::spawn(move || {
-                std::thread::sleep(timeout);
-                engine.upgrade().inspect(|engine| engine.increment_epoch());
-            });
-        }
-        Ok(())
+    /// What the program is allowed.
+    pub(super) fn to_limits(&self) -> Limits {
+        Limits { fuel: self.fuel, timeout: self.timeout, memory_bytes_max: self.max_memory }
     }
 
     /// How the command ends if the program was stopped; any other error is given back.

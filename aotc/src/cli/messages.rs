@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 
-use aotc_loader::{WasmBacktrace, WasmCoreDump};
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -73,7 +72,7 @@ impl MessageFormat {
 
     /// Tells why the command failed.
     pub(super) fn failure(self, failure: &Failure) {
-        let rendered = format!("error: {}", rendered(&failure.error));
+        let rendered = format!("error: {}", aotc_runner::message(&failure.error));
         if self == Self::Human {
             return say(&rendered);
         }
@@ -162,15 +161,4 @@ impl MessageFormat {
             Record::Incremental { reused: reuse.reused, compiled: reuse.compiled }.write();
         }
     }
-}
-
-/// The error and its causes in a line; below it, the frames of the program if it was running.
-fn rendered(error: &anyhow::Error) -> String {
-    let backtrace = error.downcast_ref::<WasmBacktrace>().map(ToString::to_string);
-    let dump = error.downcast_ref::<WasmCoreDump>().map(ToString::to_string);
-    let causes: Vec<String> = (error.chain().map(ToString::to_string))
-        .filter(|cause| ![&backtrace, &dump].map(Option::as_ref).contains(&Some(cause)))
-        .collect();
-    let backtrace = backtrace.map(|frames| format!("\n{frames}")).unwrap_or_default();
-    format!("{}{backtrace}", causes.join(": "))
 }

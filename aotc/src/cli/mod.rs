@@ -6,6 +6,7 @@
 mod compile;
 mod depfile;
 mod emit;
+mod exe;
 mod for_loader;
 mod inspect;
 mod limits;
@@ -17,6 +18,7 @@ mod output;
 mod place;
 mod response;
 mod run;
+mod settings;
 pub mod wast;
 
 pub use options::parse_options;
@@ -25,6 +27,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use aotc_runner::EXIT_TRAP;
 use clap::{Parser, Subcommand};
 
 use crate::{Emit, Options};
@@ -42,8 +45,6 @@ const EXIT_IO: u8 = 3;
 const EXIT_INTERNAL: u8 = 70;
 /// A program was stopped by `--fuel` or `--timeout`, as by `timeout(1)`.
 const EXIT_STOPPED: u8 = 124;
-/// A program trapped: 128 + SIGABRT, as a shell shows a native crash.
-const EXIT_TRAP: u8 = 134;
 
 /// Compiles WebAssembly to native code ahead of time.
 #[derive(Parser)]

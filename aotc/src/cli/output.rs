@@ -32,12 +32,20 @@ pub(super) fn read_text(path: &Path) -> Result<String, Failure> {
 /// written beside its place and then moved there.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut outputs = Outputs::new([path]);
-    outputs.stage(path, bytes)?;
+    outputs.stage(path, bytes, Execute::Nobody)?;
     outputs.commit()
 }
 
 fn io_failure(place: Place, error: anyhow::Error) -> Failure {
     Failure::new(EXIT_IO, error.context(place))
+}
+
+/// Who may execute a file.
+#[derive(Clone, Copy)]
+pub(super) enum Execute {
+    Nobody,
+    /// Whoever may read it.
+    Readers,
 }
 
 /// Outputs of one command, which appear together.
@@ -90,12 +98,19 @@ impl<'a> Outputs<'a> {
     }
 
     /// Puts the contents of an output where they will not be in the way.
-    pub(super) fn stage(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    pub(super) fn stage(
+        &mut self,
+        path: &Path,
+        bytes: &[u8],
+        execute: Execute,
+    ) -> Result<(), Failure> {
         let contents = if path == Path::new(STREAM) || !is_replaced(path) {
             Contents::Stream(bytes.to_owned())
         } else {
             let written = temporary_beside(&target(path)).and_then(|temporary| {
-                fs::write(&temporary, bytes).inspect_err(|_| {
+                let written =
+                    fs::write(&temporary, bytes).and_then(|()| permit(&temporary, execute));
+                written.inspect_err(|_| {
                     // The error that matters is the first one.
                     let _ = fs::remove_file(&temporary);
                 })?;
@@ -159,6 +174,23 @@ fn place(path: &Path) -> PathBuf {
             _ => path.to_owned(),
         }
     })
+}
+
+/// Lets a file be executed, as far as it can be read: what the process's mask leaves of reading, it leaves of executing.
+fn permit(path: &Path, execute: Execute) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(path)?.permissions().mode();
+        let added = match execute {
+            Execute::Nobody => 0,
+            Execute::Readers => (mode & 0o444) >> 2,
+        };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode | added))?;
+    }
+    #[cfg(not(unix))]
+    let _ = (path, execute);
+    Ok(())
 }
 
 fn temporary_beside(path: &Path) -> anyhow::Result<PathBuf> {
