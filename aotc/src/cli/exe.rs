@@ -80,3 +80,46 @@ impl ExeArgs {
 fn usage(message: &str) -> Failure {
     Failure::new(EXIT_USAGE, anyhow!("{message}"))
 }
+
+#[cfg(all(test, feature = "exe"))]
+mod tests {
+    use super::*;
+    use crate::{Emit, Options, compile};
+
+    /// Whatever is wrong with a file that is given, the answer is an executable or an error.
+    #[test]
+    fn no_file_is_too_bad() {
+        let image =
+            compile(b"(module (func (export \"_start\")))", Emit::Image, &Options::default());
+        let image = image.expect("a valid module");
+        let whole =
+            executable(DYNAMIC_RUNNER, &image, &Settings::default()).expect("an executable");
+        assert!(whole.len() > DYNAMIC_RUNNER.len() + 4096);
+        // It has no room for another program.
+        assert!(executable(&whole, &image, &Settings::default()).is_err());
+        for end in (0..DYNAMIC_RUNNER.len()).step_by(DYNAMIC_RUNNER.len() / 100) {
+            let cut = &DYNAMIC_RUNNER[..end];
+            assert!(executable(cut, &image, &Settings::default()).is_err(), "{end} bytes");
+        }
+        let mut runner = DYNAMIC_RUNNER.to_vec();
+        // The header, the program headers and the notes; then the section headers.
+        for at in (0..1536).chain(runner.len() - 1024..runner.len()) {
+            for value in [0, 0xff, runner[at] ^ 1] {
+                let old = std::mem::replace(&mut runner[at], value);
+                let _ = executable(&runner, &image, &Settings::default());
+                runner[at] = old;
+            }
+        }
+        let mut damaged = image.clone();
+        for at in 0..image.len().min(4096 + 512) {
+            for value in [0, 0xff, image[at] ^ 1] {
+                damaged[at] = value;
+                let _ = executable(DYNAMIC_RUNNER, &damaged, &Settings::default());
+                damaged[at] = image[at];
+            }
+        }
+        for end in (0..image.len()).step_by(97) {
+            let _ = executable(DYNAMIC_RUNNER, &image[..end], &Settings::default());
+        }
+    }
+}

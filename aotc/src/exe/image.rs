@@ -9,6 +9,7 @@ use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{LittleEndian, read};
 
 use super::bad_image;
+use super::runner::PAGE_BYTES_MAX;
 use crate::error::Result;
 
 /// An image that was looked through.
@@ -49,8 +50,9 @@ impl Image {
             data.filter(|data| data.len() >= Header::BYTES && image.data.end <= image.text.start);
         let data = data.ok_or_else(|| bad_image("its module data does not lie before its code"))?;
         image.page_bytes = Header::decode(data).fixed.page_bytes.into();
-        let is_page =
-            image.page_bytes.is_power_of_two() && image.text.start % image.page_bytes == 0;
+        let is_page = image.page_bytes.is_power_of_two()
+            && image.page_bytes <= PAGE_BYTES_MAX
+            && image.text.start % image.page_bytes == 0;
         if !is_page || image.bytes.len() < image.text.end as usize {
             return Err(bad_image("its code does not lie on a page boundary inside it"));
         }

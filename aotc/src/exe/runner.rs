@@ -26,6 +26,8 @@ use crate::error::{Error, Result};
 const HEADERS_MAX: usize = 1000;
 /// An address that no runner reaches: the file is made that long.
 const ADDRESS_MAX: u64 = 1 << 30;
+/// Largest page of any kernel, and then some.
+pub(super) const PAGE_BYTES_MAX: u64 = 1 << 21;
 /// Size of a program header, in bytes.
 const SEGMENT_BYTES: usize = size_of::<ProgramHeader64<LittleEndian>>();
 /// Size of what is before the room in the note, in bytes.
@@ -58,8 +60,15 @@ impl<'a> Runner<'a> {
             return Err(bad_runner("too many headers"));
         }
         let inside = |segment: &ProgramHeader64<LittleEndian>| {
-            segment.data(LittleEndian, bytes).is_ok() && end(segment) <= ADDRESS_MAX
+            segment.data(LittleEndian, bytes).is_ok()
+                && end(segment) <= ADDRESS_MAX
+                && segment.p_align(LittleEndian) <= PAGE_BYTES_MAX
         };
+        let headers_of_headers =
+            runner.segments.iter().filter(|segment| segment.p_type(LittleEndian) == elf::PT_PHDR);
+        if headers_of_headers.count() > 1 {
+            return Err(bad_runner("more than one header of its program headers"));
+        }
         if !runner.loaded().all(inside) {
             return Err(bad_runner("a segment lies outside the file"));
         }
@@ -175,7 +184,7 @@ impl<'a> Runner<'a> {
             let taken = if offset == self.note as u64 { added } else { 0 };
             SectionHeader64 {
                 sh_offset: word(offset + added),
-                sh_addr: word(section.sh_addr(LittleEndian) + added),
+                sh_addr: word(section.sh_addr(LittleEndian).wrapping_add(added)),
                 sh_size: word(section.sh_size(LittleEndian) - taken),
                 ..*section
             }
@@ -222,8 +231,8 @@ impl<'a> Runner<'a> {
             return *segment;
         }
         // The note gets shorter by what everything before it moves.
-        let taken = if start + bytes > self.note as u64 { added } else { 0 };
-        let moved = |place: u64| word(place + added);
+        let taken = if start.saturating_add(bytes) > self.note as u64 { added } else { 0 };
+        let moved = |place: u64| word(place.wrapping_add(added));
         ProgramHeader64 {
             p_offset: moved(start),
             p_vaddr: moved(segment.p_vaddr(LittleEndian)),
