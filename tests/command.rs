@@ -165,7 +165,7 @@ fn usage() -> Result<()> {
         (&["compile", "--unknown", input], "error: unexpected argument '--unknown'"),
         (&["compile"], "error: the following required arguments"),
         (&["frobnicate"], "error: unrecognized subcommand"),
-        (&["compile", "--emit", "exe", input], "error: invalid value 'exe'"),
+        (&["compile", "--emit", "elf", input], "error: invalid value 'elf'"),
         (&["compile", "--cpu", "z80", input], "error: unknown CPU `z80`"),
         (&["compile", "--cpu", "x86-64-v3,+mmx", input], "error: unknown CPU feature `mmx`"),
         (

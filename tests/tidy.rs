@@ -78,6 +78,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/sys/stub/thread.rs",
     "loader/src/sys/thread.rs",
     "loader/src/vmctx.rs",
+    "runner/src/note.rs",
     "runner/src/own.rs",
 ];
 

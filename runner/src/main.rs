@@ -1,5 +1,7 @@
 //! What executables begin with: runs the program that `aotc compile --emit exe` has put behind it.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
+
+mod note;
 
 use std::process::ExitCode;
 

@@ -19,44 +19,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use aotc_abi::exe::{
-    HEADER_ROOM_BYTES, RECORD_NOTE_TYPE, RECORD_VERSION, RUNNER_DESC_BYTES, RUNNER_NOTE_TYPE,
-    Record,
-};
-use aotc_abi::meta::LAYOUT_HASH;
+use aotc_abi::exe::{RECORD_NOTE_TYPE, Record};
 use aotc_abi::symbol::NOTE_NAME;
 use aotc_loader::{Engine, Module};
 
 use crate::end::End;
 use crate::limits::Limits;
 use crate::program::Program;
-
-/// Says which executables this runner runs, and keeps room for program headers: `aotc_abi::exe` has the form.
-#[used]
-#[unsafe(link_section = ".note.aotc.runner")]
-static RUNNER_NOTE: RunnerNote = RunnerNote {
-    name_bytes: NOTE_NAME.len() as u32 + 1,
-    desc_bytes: RUNNER_DESC_BYTES + HEADER_ROOM_BYTES,
-    note_type: RUNNER_NOTE_TYPE,
-    name: *b"aotc\0\0\0\0",
-    layout_hash: LAYOUT_HASH,
-    record_version: RECORD_VERSION,
-    zero: 0,
-    room: [0; HEADER_ROOM_BYTES as usize],
-};
-
-/// A note as ELF has it.
-#[repr(C, packed(4))]
-struct RunnerNote {
-    name_bytes: u32,
-    desc_bytes: u32,
-    note_type: u32,
-    name: [u8; 8],
-    layout_hash: u64,
-    record_version: u32,
-    zero: u32,
-    room: [u8; HEADER_ROOM_BYTES as usize],
-}
 
 /// Runs the program that is behind this runner, and says how the process ends.
 pub fn run_own() -> ExitCode {
