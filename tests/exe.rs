@@ -28,7 +28,7 @@ const KINDS: [&[&str]; 2] = [&[], &["--static"]];
 const NOT_STARTED: i32 = 126;
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<Completion>); 17] = [
+    let tests: [(&str, fn() -> Result<Completion>); 18] = [
         ("runs_alone", runs_alone),
         ("surroundings", surroundings),
         ("nothing_is_given_unasked", nothing_is_given_unasked),
@@ -43,6 +43,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("damage", damage),
         ("same_bytes", same_bytes),
         ("file_is_executable", file_is_executable),
+        ("one_of_several_artifacts", one_of_several_artifacts),
         ("refusals", refusals),
         ("tools_see_it", tools_see_it),
         ("strip", strip),
@@ -458,6 +459,39 @@ fn file_is_executable() -> Result<Completion> {
     Ok(Completion::Completed)
 }
 
+/// An executable among other artifacts of one compilation: it alone may be executed.
+fn one_of_several_artifacts() -> Result<Completion> {
+    let scratch = Scratch::new("exe-several");
+    let input = scratch.write("echo.wat", fs::read(echo())?);
+    let (app, image, rule) =
+        (scratch.path("app"), scratch.path("app.aot"), scratch.path("app.d"));
+    let emit = format!("--emit=exe={},image={}", app.display(), image.display());
+    let mut command = child::aotc();
+    command.args(["compile", "--message-format", "json", &emit, "--depfile"]).arg(&rule).arg(&input);
+    let ended = child::with_input(&mut command, b"");
+    with_code(&ended, 0)?;
+    let messages = String::from_utf8_lossy(&ended.stderr).into_owned();
+    // What this process's mask leaves.
+    let readable = fs::metadata(&rule)?.permissions().mode() & 0o777;
+    let executable = readable | (readable & 0o444) >> 2;
+    for (path, kind, mode) in [(&app, "exe", executable), (&image, "image", readable)] {
+        let metadata = fs::metadata(path)?;
+        let found = metadata.permissions().mode() & 0o777;
+        ensure!(found == mode, "{kind}: {found:o}");
+        let record = format!("\"emit\":\"{kind}\",\"bytes\":{}", metadata.len());
+        ensure!(messages.contains(&record), "no {record}: {messages}");
+    }
+    ensure!(fs::read_to_string(&rule)?.contains("app.aot"), "the rule lacks a target");
+    let output = run(alone(&app, scratch.root()).arg("x"), b"in");
+    ensure!(with_code(&output, 2)? == "program\0x\0in", "{output:?}");
+    let same = scratch.path("same.aot");
+    let ended =
+        child::with_input(child::aotc().arg("compile").arg(&input).arg("-o").arg(&same), b"");
+    with_code(&ended, 0)?;
+    ensure!(fs::read(&image)? == fs::read(&same)?, "another image than alone");
+    Ok(Completion::Completed)
+}
+
 fn refusals() -> Result<Completion> {
     let scratch = Scratch::new("exe-refusals");
     let input = scratch.write("unit.wat", "(module)");
@@ -469,11 +503,14 @@ fn refusals() -> Result<Completion> {
         child::with_input(child::aotc().arg("compile").arg(&input).arg("-o").arg(&image), b"");
     ensure!(made.status.success(), "{made:?}");
     let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
-    let cases: [(Vec<String>, &str); 7] = [
-        (
-            vec!["--emit".into(), "exe".into(), text(&bare)],
-            "the executable would replace its input",
-        ),
+    let for_target = |target: &str| {
+        vec!["--emit=exe".into(), "--target".into(), target.to_owned(), text(&input)]
+    };
+    let cases: [(Vec<String>, &str); 10] = [
+        (for_target("aarch64-linux"), "this aotc makes executables for x86_64-linux by itself"),
+        (for_target("x86_64-macos"), "this aotc makes executables for x86_64-linux by itself"),
+        (for_target("x86_64-windows"), "this aotc makes executables for x86_64-linux by itself"),
+        (vec!["--emit".into(), "exe".into(), text(&bare)], "the output "),
         (vec!["--static".into(), text(&input)], "options of executables are for `--emit exe`"),
         (
             vec!["--emit=obj".into(), "--dir=.".into(), text(&input)],
