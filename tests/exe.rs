@@ -463,11 +463,13 @@ fn file_is_executable() -> Result<Completion> {
 fn one_of_several_artifacts() -> Result<Completion> {
     let scratch = Scratch::new("exe-several");
     let input = scratch.write("echo.wat", fs::read(echo())?);
-    let (app, image, rule) =
-        (scratch.path("app"), scratch.path("app.aot"), scratch.path("app.d"));
+    let (app, image, rule) = (scratch.path("app"), scratch.path("app.aot"), scratch.path("app.d"));
     let emit = format!("--emit=exe={},image={}", app.display(), image.display());
     let mut command = child::aotc();
-    command.args(["compile", "--message-format", "json", &emit, "--depfile"]).arg(&rule).arg(&input);
+    command
+        .args(["compile", "--message-format", "json", &emit, "--depfile"])
+        .arg(&rule)
+        .arg(&input);
     let ended = child::with_input(&mut command, b"");
     with_code(&ended, 0)?;
     let messages = String::from_utf8_lossy(&ended.stderr).into_owned();

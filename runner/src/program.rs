@@ -5,9 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 use aotc_abi::exe::{Access, Environment, Settings};
-use aotc_loader::{
-    Instance, Linker, Module, Store, StoreLimits, Val, ValType, WasmCoreDump,
-};
+use aotc_loader::{Instance, Linker, Module, Store, StoreLimits, Val, ValType, WasmCoreDump};
 use aotc_wasi::{FsPerms, ProcExit, WasiCtx};
 
 use crate::end::End;
