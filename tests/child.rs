@@ -1,9 +1,10 @@
 //! Tests that need a process of their own: the test binary, started again for one task.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
+use std::time::Duration;
 
 use crate::{malformed, seccomp, traps};
 
@@ -56,12 +57,25 @@ pub(crate) fn aotc_unprivileged() -> Command {
 /// Runs `command` with `input` as its standard input.
 pub(crate) fn with_input(command: &mut Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the test binary can be started");
+    let mut child = not_busy(|| command.spawn()).expect("the program can be started");
     let mut stdin = child.stdin.take().expect("piped");
     // A child that does not read its input closes it.
     let _ = stdin.write_all(input);
     drop(stdin);
     child.wait_with_output().expect("the child ends")
+}
+
+/// Starts a program that may just have been written: as long as another test's child, on its way to its own program, has the
+/// file open for writing, it cannot be executed.
+pub(crate) fn not_busy<T>(mut start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match start() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            started => return started,
+        }
+    }
 }
 
 fn drop_privileges() {

@@ -302,7 +302,8 @@ fn static_in_an_empty_root() -> Result<Completion> {
             Ok(())
         });
     }
-    match command.stdin(std::process::Stdio::null()).output() {
+    command.stdin(std::process::Stdio::null());
+    match child::not_busy(|| command.output()) {
         Ok(output) => {
             ensure!(with_code(&output, 2)? == "/program\0x\0", "{output:?}");
             Ok(Completion::Completed)
@@ -339,7 +340,7 @@ fn nothing_is_made_executable() -> Result<Completion> {
 fn is_refused(scratch: &Scratch, file: &[u8]) -> Result<bool> {
     let path = scratch.write("changed", file);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
-    let spawned = alone(&path, scratch.root()).arg("x").output();
+    let spawned = child::not_busy(|| alone(&path, scratch.root()).arg("x").output());
     fs::remove_file(&path)?;
     let output = match spawned {
         Ok(output) => output,

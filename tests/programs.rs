@@ -20,6 +20,7 @@ use libloading::Library;
 use libtest_mimic::{Completion, Trial};
 use serde_json::Value;
 
+use crate::child;
 use crate::support::{in_ci, root};
 
 /// All programs, and why those that are not tested are not.
@@ -250,11 +251,9 @@ pub(crate) fn as_executable(
 
 /// Runs the native program, and gives what it prints.
 fn run_native(program: &Path, run: &Run<'_>) -> Result<Vec<u8>> {
-    let output = Command::new(program)
-        .arg(run.size)
-        .current_dir(&run.folder)
-        .stdin(File::open(&run.stdin)?)
-        .output()?;
+    let mut command = Command::new(program);
+    command.arg(run.size).current_dir(&run.folder).stdin(File::open(&run.stdin)?);
+    let output = child::not_busy(|| command.output())?;
     ensure!(output.status.success() && output.stderr.is_empty(), "native: {output:?}");
     Ok(output.stdout)
 }
