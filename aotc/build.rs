@@ -1,15 +1,18 @@
 //! Builds what executables begin with, the runner, so that the command has it in itself: with the feature `exe`.
 //!
 //! ```text
-//!   ../runner --cargo, profile `runner`--> OUT_DIR/runners/.../aotc-runner --> OUT_DIR/runner.dynamic
-//!                                    '--  with the C library in it  -------> OUT_DIR/runner.static
+//!   ../runner --cargo, profile `runner`--> runners/.../aotc-runner --> OUT_DIR/runner.dynamic
+//!                                    '--  with the C library in it  -> OUT_DIR/runner.static
 //! ```
+//!
+//! The folder `runners` is beside the artifacts of the build that this is part of. Builds of it with other features find there
+//! what is made already.
 //!
 //! A runner that was not built is an empty file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
+use std::{env, fs, io};
 
 /// What the runner is made of.
 const SOURCES: [&str; 10] = [
@@ -55,19 +58,23 @@ fn main() {
         variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ARCH") == "x86_64";
     for (libc, name) in [(Libc::Dynamic, "runner.dynamic"), (Libc::Static, "runner.static")] {
         let runner = if is_wanted && is_possible { build(libc, &out) } else { None };
-        let runner = runner.map(|path| read(&path)).unwrap_or_default();
+        let runner = runner.unwrap_or_default();
         fs::write(out.join(name), runner).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
 
 /// Builds the runner; `None` if this machine cannot.
-fn build(libc: Libc, out: &Path) -> Option<PathBuf> {
+fn build(libc: Libc, out: &Path) -> Option<Vec<u8>> {
     let root = Path::new(&variable("CARGO_MANIFEST_DIR")).join("..");
     let root = root.canonicalize().expect("the folder above this package");
     for source in SOURCES {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
-    let (target, folder) = (variable("TARGET"), out.join("runners"));
+    let target = variable("TARGET");
+    // OUT_DIR is PROFILE/build/PACKAGE/out.
+    let folder = out.ancestors().nth(3).unwrap_or(out).join("runners");
+    // Both runners have the same name there: it is taken before another build makes the other.
+    let _lock = lock(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut command = Command::new(variable("CARGO"));
     for (name, _) in env::vars_os() {
         if OF_THIS_BUILD.iter().any(|start| name.to_string_lossy().starts_with(start)) {
@@ -90,7 +97,7 @@ fn build(libc: Libc, out: &Path) -> Option<PathBuf> {
     let output = command.output().expect("cargo can be started");
     let message = String::from_utf8_lossy(&output.stderr);
     match (output.status.success(), libc) {
-        (true, _) => Some(folder.join(target).join("runner/aotc-runner")),
+        (true, _) => Some(read(&folder.join(target).join("runner/aotc-runner"))),
         (false, Libc::Dynamic) => panic!(
             "the runner of executables cannot be built; `--no-default-features --features cli` leaves them out\n{message}"
         ),
@@ -101,6 +108,14 @@ fn build(libc: Libc, out: &Path) -> Option<PathBuf> {
             None
         }
     }
+}
+
+/// Lets one build at a time use the folder.
+fn lock(folder: &Path) -> io::Result<fs::File> {
+    fs::create_dir_all(folder)?;
+    let lock = fs::File::create(folder.join(".aotc-lock"))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 /// Flags that keep the paths of this machine out of the runner.
