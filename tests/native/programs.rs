@@ -144,7 +144,7 @@ one: 9
 other: 1
 one: 1 error: near \"selec\": syntax error
 one: 100000
-one: limit: 1 error
+one: 7 error: out of memory
 other: 1
 ";
     ensure!(printed == expected, "{printed}");
