@@ -185,7 +185,9 @@ fn messages() -> Result<()> {
     let unit = scratch.write("unit.wat", MODULE);
     let absent = scratch.path("absent.wat");
     let nowhere = scratch.path("absent/out.o");
-    let cases: [(&[&str], i32, &[(&str, Value)]); 5] = [
+    /// Arguments, the exit code, and what the message holds.
+    type Case<'a> = (&'a [&'a str], i32, &'a [(&'a str, Value)]);
+    let cases: [Case<'_>; 5] = [
         (
             &[text(&wat)],
             1,

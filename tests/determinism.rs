@@ -64,7 +64,8 @@ pub(crate) fn trials() -> Vec<Trial> {
             }
         }));
     }
-    let tests: [(&str, fn() -> Result<()>); 2] =
+    type Test = (&'static str, fn() -> Result<()>);
+    let tests: [Test; 2] =
         [("environment", environment), ("other_machines", other_machines)];
     for (name, test) in tests {
         trials.push(Trial::test(format!("determinism::{name}"), move || {

@@ -27,8 +27,10 @@ const KINDS: [&[&str]; 2] = [&[], &["--static"]];
 /// Exit code of an executable that could not start its program.
 const NOT_STARTED: i32 = 126;
 
+type Test = (&'static str, fn() -> Result<Completion>);
+
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [(&str, fn() -> Result<Completion>); 18] = [
+    let tests: [Test; 18] = [
         ("runs_alone", runs_alone),
         ("surroundings", surroundings),
         ("nothing_is_given_unasked", nothing_is_given_unasked),
@@ -318,7 +320,9 @@ fn static_in_an_empty_root() -> Result<Completion> {
 /// Under filters that kill for making anything executable; the static one may not even open a file.
 fn nothing_is_made_executable() -> Result<Completion> {
     let scratch = Scratch::new("exe-seccomp");
-    let filters: [(&[&str], fn()); 2] =
+    /// Options of the compiler, and what installs the filter.
+    type Filter = (&'static [&'static str], fn());
+    let filters: [Filter; 2] =
         [(&[], seccomp::install_filter), (&["--static"], seccomp::install_strict_filter)];
     for (kind, filter) in filters {
         let executable = compile(&scratch, &echo(), kind)?;
