@@ -2,6 +2,7 @@
 //! name that can be filtered.
 
 mod api;
+mod bind;
 mod build_step;
 mod capi;
 mod child;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials: Vec<Trial> = Vec::new();
     trials.extend(api::trials());
+    trials.extend(bind::trials());
     trials.extend(build_step::trials());
     trials.extend(capi::trials());
     trials.extend(command::trials());

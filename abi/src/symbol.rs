@@ -30,6 +30,9 @@ pub const NOTE_TYPE: u32 = 1;
 /// Prefix of the exported symbol at the start of a module's data.
 pub const DESCRIPTOR_PREFIX: &str = "aotc_module_";
 
+/// Prefix of the symbol whose value is the type of a function that imports can be bound to: `aotc_type_<function>`.
+pub const BOUND_TYPE_PREFIX: &str = "aotc_type_";
+
 /// The exported symbol at the start of the module data of the module called `name`, as C calls it: in Mach-O files an
 /// underscore stands before it. Bytes that a C identifier cannot hold become `_`.
 pub fn descriptor_symbol(name: &str) -> String {

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use crate::error::Result;
 use crate::parse::WasmModule;
 use crate::{
-    CHeader, Compiled, Emit, Linked, Options, bindings, compile_module, parse, plan, text,
+    CHeader, Compiled, Emit, Linked, Options, bindings, compile_module, merge, parse, plan, text,
     to_binary,
 };
 
@@ -52,6 +52,9 @@ impl Input<'_> {
         options.check()?;
         match self {
             Input::Linked(linked) => with_kept(linked.parse(options)?, options, then),
+            Input::Module(input) if !options.bind.is_empty() => {
+                with_kept(merge::link_alone(input, options)?.parse(options)?, options, then)
+            }
             Input::Module(input) => {
                 let wasm = to_binary(input)?;
                 let parsed = parse::parse(&wasm, options.features, options.thread_count());

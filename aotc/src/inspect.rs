@@ -245,7 +245,7 @@ fn limits(min: u64, max: u64) -> String {
     if max == NO_MAXIMUM { min.to_string() } else { format!("{min} {max}") }
 }
 
-const CODE_KINDS: [(CodeKind, &str); 7] = [
+const CODE_KINDS: [(CodeKind, &str); 8] = [
     (CodeKind::Function, "functions"),
     (CodeKind::Entry, "entry trampolines"),
     (CodeKind::DirectEntry, "direct entry trampolines"),
@@ -253,6 +253,7 @@ const CODE_KINDS: [(CodeKind, &str); 7] = [
     (CodeKind::Builtin, "builtin trampolines"),
     (CodeKind::Thunk, "thunks of imports"),
     (CodeKind::StartUp, "start-up routine"),
+    (CodeKind::BoundType, "types of bound functions"),
 ];
 
 fn code_sizes(data: &ModuleData<'_>) -> Vec<CodeSize> {
@@ -285,6 +286,7 @@ const SECTIONS: [(Section, &str); SECTION_COUNT] = [
     (Section::LineFunctions, "functions with lines"),
     (Section::Lines, "lines"),
     (Section::LineStrings, "names in lines"),
+    (Section::Bound, "bound functions"),
     (Section::Strings, "strings"),
 ];
 

@@ -8,6 +8,7 @@
 //! borrow. The artifact's form is defined by the crate `aotc-abi`.
 #![forbid(unsafe_code)]
 
+mod bind;
 mod bindings;
 mod build;
 #[cfg(feature = "cli")]
@@ -32,6 +33,7 @@ mod translate;
 
 pub use aotc_abi::exe::{Access, Directory, Environment, Settings, Variable};
 pub use aotc_abi::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyle};
+pub use bind::{BindStyle, Binding};
 pub use build::{Build, BuildError, Built};
 pub use error::Error;
 pub use exe::executable;
@@ -147,6 +149,9 @@ fn compile_module(
     let threads = options.thread_count();
     if emits.contains(&Emit::Image) {
         emit::check_image(options.target)?;
+    }
+    if !options.bind.is_empty() {
+        bind::check_target(options.target, emits)?;
     }
     let isas = codegen::isas(options)?;
     let plan = plan::build(module, options)?;

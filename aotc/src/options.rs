@@ -8,6 +8,7 @@ use aotc_abi::target::{
     Arch, BoundsStyle, CPU_FEATURES, CpuFeature, CpuFeatures, Interruption, Os, Target, TrapStyle,
 };
 
+use crate::bind::Binding;
 use crate::error::{Error, Result};
 
 /// Options of a compilation. Together with the module and the version of this crate they determine
@@ -35,6 +36,8 @@ pub struct Options {
     /// Name of the module, for the descriptor symbol and for backtraces; default: the name section's,
     /// or `module`.
     pub name: Option<String>,
+    /// Imports that become calls of C functions; only objects can have them. Default: none.
+    pub bind: Vec<Binding>,
     /// Threads to compile with; default: as many as there are processors.
     pub threads: Option<NonZero<usize>>,
     /// The exports to keep, by name; default: all. Whatever only others lead to is left out of the artifact.
@@ -59,6 +62,7 @@ impl Default for Options {
             address_map: AddressMapStyle::Keep,
             debug_lines: DebugLinesStyle::Keep,
             name: None,
+            bind: Vec::new(),
             threads: None,
             keep_exports: None,
             #[cfg(feature = "incremental")]

@@ -35,6 +35,7 @@ extern crate alloc;
 extern crate std;
 
 mod artifact;
+mod bound;
 mod c_library;
 mod engine;
 mod error;

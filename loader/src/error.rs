@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use aotc_abi::meta::MetaError;
+use aotc_abi::meta::{BindStyle, MetaError};
 
 use crate::prelude::*;
 use crate::sys::SysError;
@@ -349,12 +349,28 @@ pub enum TypeMismatch {
         /// Bytes there are; `None` if no addresses are reserved.
         found_guard_bytes: Option<u64>,
     },
+    /// The import is bound to a C function that is called in another way.
+    BoundFunction {
+        /// The function.
+        symbol: String,
+        /// What it is called with.
+        expected: BindStyle,
+        /// What the host has recorded of it.
+        found: String,
+    },
 }
 
 impl fmt::Display for TypeMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Type { expected, found } => describe(expected, found, f),
+            Self::BoundFunction { symbol, expected, found } => {
+                let expected = match expected {
+                    BindStyle::Plain => "without its caller",
+                    BindStyle::WithCaller => "with its caller",
+                };
+                write!(f, "`{symbol}` is called {expected}, the host recorded `{found}`")
+            }
             Self::MemoryNotReserved { expected_guard_bytes, found_guard_bytes } => {
                 write!(
                     f,

@@ -57,7 +57,7 @@
 //! # Unsafe code
 //!
 //! Files that contain unsafe code begin with a section on what they assume and what they guarantee:
-//! `vmctx.rs`, `call.rs`, `creator.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `func/raw.rs`, `image.rs`, `memory.rs`,
+//! `vmctx.rs`, `bound.rs`, `call.rs`, `creator.rs`, `fiber.rs`, `builtins.rs`, `func/host.rs`, `func/raw.rs`, `image.rs`, `memory.rs`,
 //! `instance/slot.rs`, `instance/pool.rs`, `module/mod.rs`, `module/artifact.rs`, `module/registry.rs`, `store/hooks.rs`, `store/opaque.rs`, `sync.rs`, `sys/*`. Everything else is denied it.
 #![no_std]
 #![deny(unsafe_code)]
@@ -84,6 +84,7 @@ extern crate std;
 #[cfg(feature = "std")]
 mod allocation;
 mod backtrace;
+mod bound;
 mod builtins;
 mod call;
 mod config;
@@ -125,6 +126,7 @@ pub use allocation::{
 };
 pub use anyhow::{Error, Result};
 pub use backtrace::{FrameInfo, FrameSymbol, WasmBacktrace};
+pub use bound::raise_to_caller;
 pub use config::Config;
 pub use coredump::WasmCoreDump;
 pub use creator::{LinearMemory, MemoryCreator};

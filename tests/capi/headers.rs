@@ -16,6 +16,9 @@ use crate::support::root;
 /// The result and the parameters of a function, each as its class.
 type Signatures = BTreeMap<String, Vec<String>>;
 
+/// The headers.
+const HEADERS: [&str; 3] = ["wasm.h", "aotc.h", "aotc_bind.h"];
+
 /// Every function is declared and exported, and with the same signature on both sides.
 pub(super) fn functions() -> Result<()> {
     let declared = declared()?;
@@ -57,7 +60,7 @@ pub(super) fn functions() -> Result<()> {
 /// Each header can be included alone and twice, in C and C++, without a warning.
 pub(super) fn stand_alone() -> Result<()> {
     let folder = output_folder()?;
-    for header in ["wasm.h", "aotc.h"] {
+    for header in HEADERS {
         for (compiler, standard, extension) in
             [("cc", "c11", "c"), ("cc", "c17", "c"), ("c++", "c++11", "cc"), ("c++", "c++20", "cc")]
         {
@@ -77,7 +80,8 @@ pub(super) fn stand_alone() -> Result<()> {
 fn declared() -> Result<Signatures> {
     let folder = output_folder()?;
     let (source, info) = (folder.join("declared.c"), folder.join("declared.txt"));
-    fs::write(&source, "#include \"aotc.h\"\n")?;
+    let includes: String = HEADERS.map(|header| format!("#include \"{header}\"\n")).concat();
+    fs::write(&source, includes)?;
     let mut gcc = Command::new("gcc");
     gcc.arg("-I").arg(root().join("capi/include")).arg("-aux-info").arg(&info);
     succeeded(gcc.arg("-fsyntax-only").arg(&source))?;
@@ -86,7 +90,7 @@ fn declared() -> Result<Signatures> {
     // `/* FILE:LINE:NC */ extern RESULT NAME (PARAMETERS);`
     for line in fs::read_to_string(info)?.lines() {
         let Some((place, rest)) = line.split_once(" */ extern ") else { continue };
-        if !place.contains("wasm.h:") && !place.contains("aotc.h:") {
+        if !HEADERS.iter().any(|header| place.contains(&format!("/{header}:"))) {
             continue;
         }
         let (head, parameters) = rest.split_once(" (").context("a prototype")?;
@@ -105,7 +109,7 @@ fn declared() -> Result<Signatures> {
 /// The headers' names for other types.
 fn typedefs() -> Result<BTreeMap<String, String>> {
     let mut typedefs = BTreeMap::new();
-    for header in ["wasm.h", "aotc.h"] {
+    for header in HEADERS {
         let text = fs::read_to_string(root().join("capi/include").join(header))?;
         for line in text.lines() {
             let Some(rest) = line.strip_prefix("typedef ") else { continue };

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use super::header::{Fixed, Header, Section, SectionRef};
 use super::record::Record;
 use super::records::{
-    CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import, LineFunction,
-    Memory, Str, Table, Type,
+    Bound, CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import,
+    LineFunction, Memory, Str, Table, Type,
 };
 
 /// A 32-bit field of the module data that holds a code offset: distance from the start of the module
@@ -71,6 +71,8 @@ pub struct Builder {
     pub lines: Vec<u8>,
     /// Names in the lines.
     pub line_strings: Vec<Str>,
+    /// Bound functions.
+    pub bound: Vec<Bound>,
     /// Strings.
     pub strings: Vec<u8>,
 }
@@ -149,6 +151,11 @@ impl Builder {
         });
         section(Section::Lines, &mut |out, _| encode(out, &mut self.lines, |_, _| ()));
         section(Section::LineStrings, &mut |out, _| encode(out, &mut self.line_strings, |_, _| ()));
+        section(Section::Bound, &mut |out, code| {
+            encode(out, &mut self.bound, |at, bound| {
+                take(code, at + BOUND_TYPE_CODE_AT, &mut bound.type_code)
+            })
+        });
         section(Section::Strings, &mut |out, _| encode(out, &mut self.strings, |_, _| ()));
 
         let page_bytes = self.fixed.page_bytes as usize;
@@ -187,6 +194,9 @@ impl Builder {
 
 /// Where [`Type::entry`] lies in its record; [`Type::exit`] follows.
 const TYPE_ENTRY_AT: u32 = 8 + 4 + 4 + 4;
+
+/// Where [`Bound::type_code`] lies in its record.
+const BOUND_TYPE_CODE_AT: u32 = Bound::BYTES as u32 - 4;
 
 /// Appends the encodings of `records`, after `adjust` has seen each with its place.
 fn encode<R: Record>(

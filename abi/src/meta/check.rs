@@ -6,8 +6,8 @@ use super::checksum::checksum;
 use super::header::{Header, SECTION_COUNT, Section};
 use super::record::Record;
 use super::records::{
-    CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export, ExternKind,
-    Function, Global, Import, LineFunction, Memory, Str, Table, Type, flags,
+    BindStyle, Bound, CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment,
+    Export, ExternKind, Function, Global, Import, LineFunction, Memory, Str, Table, Type, flags,
 };
 use super::view::{CodeOrder, MetaError, ModuleData, malformed};
 use crate::builtin::BUILTIN_COUNT;
@@ -41,6 +41,7 @@ impl Checker<'_, '_> {
         self.globals()?;
         self.segments()?;
         self.code()?;
+        self.bound()?;
         self.code_offsets()
     }
 
@@ -54,7 +55,8 @@ impl Checker<'_, '_> {
         self.exports()?;
         self.tables()?;
         self.memories()?;
-        self.globals()
+        self.globals()?;
+        self.bound()
     }
 
     fn checksum(&self) -> Result<(), MetaError> {
@@ -89,6 +91,7 @@ impl Checker<'_, '_> {
             (Section::LineFunctions, LineFunction::BYTES),
             (Section::Lines, 1),
             (Section::LineStrings, Str::BYTES),
+            (Section::Bound, Bound::BYTES),
             (Section::Strings, 1),
         ];
         for (section, width) in widths {
@@ -380,11 +383,31 @@ impl Checker<'_, '_> {
                 Some(CodeKind::Entry | CodeKind::Exit | CodeKind::DirectEntry) => true,
                 Some(CodeKind::Builtin) => (range.index as usize) < BUILTIN_COUNT,
                 Some(CodeKind::StartUp) => true,
+                Some(CodeKind::BoundType) => (range.index as usize) < self.data.bound().len(),
             };
             ensure(valid, "code kind", at)?;
         }
         let kinds = self.data.section_bytes(Section::TrapKinds, 1);
         ensure(kinds.iter().all(|&kind| TrapKind::from_u8(kind).is_some()), "trap kind", at)
+    }
+
+    fn bound(&self) -> Result<(), MetaError> {
+        let at = self.at(Section::Bound);
+        let functions = self.data.functions();
+        for bound in self.data.bound().iter() {
+            // An image has no relocations, so it can lead to no symbol.
+            ensure(self.order == CodeOrder::Linked, "bound function of an image", at)?;
+            self.string(bound.module)?;
+            self.string(bound.name)?;
+            self.string(bound.symbol)?;
+            ensure(BindStyle::from_u32(bound.style).is_some(), "style of a bound function", at)?;
+            let function = functions.get(bound.function);
+            let types = self.data.types().len();
+            let fits = |it: Function| it.import == 0 && (it.ty as usize) < types;
+            ensure(function.is_some_and(fits), "index of a bound function", at)?;
+            self.code_offset_or_none(bound.type_code, at)?;
+        }
+        Ok(())
     }
 
     /// Whatever is called lies where a piece of code for it begins. Code that a linker laid out is not

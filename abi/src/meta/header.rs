@@ -58,6 +58,8 @@ pub enum Section {
     Lines,
     /// [`records::Str`]: names of functions and files in the lines.
     LineStrings,
+    /// [`records::Bound`].
+    Bound,
     /// UTF-8.
     Strings,
 }
@@ -227,6 +229,7 @@ const fn records_hash(mut hash: u64) -> u64 {
     hash = fields(hash, records::ElemSegment::FIELDS);
     hash = fields(hash, records::ElemItem::FIELDS);
     hash = fields(hash, records::LineFunction::FIELDS);
+    hash = fields(hash, records::Bound::FIELDS);
     fields(hash, records::CodeRange::FIELDS)
 }
 

@@ -34,7 +34,8 @@ pub use header::{
 pub use lines::{LineFrame, LineFrames, LineWriter};
 pub use record::Record;
 pub use records::{
-    CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export, ExternKind,
-    Function, Global, Import, LineFunction, Memory, NO_MAXIMUM, Str, Table, Type, flags,
+    BindStyle, Bound, CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment,
+    Export, ExternKind, Function, Global, Import, LineFunction, Memory, NO_MAXIMUM, Str, Table,
+    Type, flags,
 };
 pub use view::{CodeOrder, LINKED_CODE, MetaError, ModuleData, Records};

@@ -167,7 +167,7 @@ record! {
         pub bytes: u32,
         /// A [`CodeKind`].
         pub kind: u32,
-        /// Function index for a function or thunk; type index for a trampoline; builtin number.
+        /// Function index for a function or thunk; type index for a trampoline; builtin number; number of a bound function.
         pub index: u32,
         /// First in the trap offsets and trap kinds.
         pub traps_start: u32,
@@ -180,6 +180,25 @@ record! {
         pub map_bytes: u32,
         /// Offset of the function body in the wasm file; 0 if it has none.
         pub wasm_offset: u32,
+    }
+}
+
+record! {
+    /// An import that is bound to a function of the host's by its symbol: a function that the module defines.
+    pub struct Bound {
+        /// The import's first name.
+        pub module: Str,
+        /// The import's second name.
+        pub name: Str,
+        /// The symbol.
+        pub symbol: Str,
+        /// A [`BindStyle`].
+        pub style: u32,
+        /// The function's index.
+        pub function: u32,
+        /// C function that takes a context, which it ignores, and gives the address of the type that the host recorded, as a C string, or 0;
+        /// 0 where a format cannot express that.
+        pub type_code: i32,
     }
 }
 
@@ -240,6 +259,16 @@ numbered! {
     }
 }
 
+numbered! {
+    /// What a bound function is called with.
+    BindStyle {
+        /// Its arguments: `double sin(double)`.
+        Plain = 0,
+        /// The caller's context, then its arguments: `int32_t my_log(aotc_bound_caller_t *caller, int32_t x)`.
+        WithCaller = 1,
+    }
+}
+
 record! {
     /// Where the lines of a function of the module are, in the order of the functions' indices.
     pub struct LineFunction {
@@ -267,5 +296,7 @@ numbered! {
         StartUp = 5,
         /// Direct call to wasm call.
         DirectEntry = 6,
+        /// What gives the recorded type of a bound function.
+        BoundType = 7,
     }
 }

@@ -10,8 +10,8 @@ use super::header::{FORMAT_VERSION, Header, LAYOUT_HASH, MAGIC, Section};
 use super::lines::LineFrames;
 use super::record::Record;
 use super::records::{
-    CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import, LineFunction,
-    Memory, Str, Table, Type,
+    Bound, CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import,
+    LineFunction, Memory, Str, Table, Type,
 };
 use crate::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyle};
 use crate::trap::TrapKind;
@@ -306,6 +306,11 @@ impl<'a> ModuleData<'a> {
         self.records(Section::ElemItems)
     }
 
+    /// Bound functions.
+    pub fn bound(&self) -> Records<'a, Bound> {
+        self.records(Section::Bound)
+    }
+
     /// Pieces of code.
     pub fn code_ranges(&self) -> Records<'a, CodeRange> {
         self.records(Section::CodeRanges)
@@ -374,6 +379,7 @@ impl<'a> ModuleData<'a> {
             Section::Strings => 1,
             Section::LineFunctions => LineFunction::BYTES,
             Section::LineStrings => Str::BYTES,
+            Section::Bound => Bound::BYTES,
             Section::Imports => Import::BYTES,
             Section::Exports => Export::BYTES,
             Section::ExportOrder | Section::TrapOffsets => 4,

@@ -18,6 +18,7 @@ use super::identifier::Language;
 use super::items::{Item, WASI, calls_initialize, exports, imports, limits};
 use super::writer::{LINE_WIDTH, Writer};
 use super::{Identifiers, in_comment, parameters, type_text};
+use crate::bind::{BindStyle, Binding};
 use crate::parse::{ConstOp, FuncType, Global, Import, WasmModule};
 
 /// What every declared module has, behind the prefix.
@@ -108,6 +109,9 @@ impl<'a> Header<'a> {
         out.line("#include <string.h>");
         out.blank();
         out.line("#include <aotc.h>");
+        if !self.module.bound.is_empty() {
+            out.line("#include <aotc_bind.h>");
+        }
         out.blank();
         out.line("#ifdef __cplusplus");
         out.line("extern \"C\" {");
@@ -131,6 +135,7 @@ impl<'a> Header<'a> {
                 out.line(&format!("return aotc_module_from_linked(engine, {symbol}, out);"));
             },
         );
+        self.bound(out);
         if !self.imports.is_empty() {
             self.imports_struct(out);
             for import in &self.imports {
@@ -221,6 +226,36 @@ impl<'a> Header<'a> {
             }
         }
         if any {
+            out.blank();
+        }
+    }
+
+    /// Prototypes of the C functions that imports are bound to: a definition that does not fit is an error of the C compiler.
+    fn bound(&self, out: &mut Writer) {
+        for bound in &self.module.bound {
+            let index = FuncIndex(self.module.imported_functions + bound.function.0);
+            let ty = self.module.function_type(index);
+            let Binding { module, name, symbol, style } = &bound.binding;
+            let import = in_comment(&format!("{module}::{name}"));
+            let ty_text = type_text(ty);
+            comment(
+                out,
+                &[&format!(
+                    "The program defines it: the import `{import}` is bound to it: `{ty_text}`."
+                )],
+            );
+            let result = ty.results.first().map_or("void", |&ty| c_type(ty));
+            let mut params = match style {
+                BindStyle::Plain => Vec::new(),
+                BindStyle::WithCaller => vec!["aotc_bound_caller_t* caller".to_owned()],
+            };
+            let names = parameters(self.module, index, Language::C, &["caller"]);
+            params.extend(declared(&names, &ty.params));
+            if params.is_empty() {
+                params.push("void".to_owned());
+            }
+            let params: Vec<&str> = params.iter().map(String::as_str).collect();
+            signature(out, &format!("{result} {symbol}"), &params, ";");
             out.blank();
         }
     }

@@ -13,6 +13,7 @@ use std::{env, fs, process};
 
 use aotc_abi::target::{Arch, BoundsStyle, CPU_FEATURES, Interruption, Os, Target, TrapStyle};
 
+use crate::bind::Binding;
 use crate::bindings::rust;
 use crate::input::Input;
 use crate::options::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options};
@@ -125,6 +126,12 @@ impl Build {
     /// that are linked after it, and by this one, which is the last ([`crate::link`]). Once for each.
     pub fn link_as(&mut self, name: impl Into<String>, input: impl AsRef<Path>) -> &mut Self {
         self.link_as.push((name.into(), input.as_ref().to_owned()));
+        self
+    }
+
+    /// Binds an import to a C function, which is linked into the package. See [`Options::bind`]. Once for each.
+    pub fn bind(&mut self, binding: Binding) -> &mut Self {
+        self.options.bind.push(binding);
         self
     }
 

@@ -19,7 +19,7 @@ use super::options::{CompileOptions, InterruptionOptions};
 use super::output::{Execute, Outputs};
 use super::{EXIT_USAGE, Failure, depfile, for_loader, in_file, output};
 use crate::input::Input;
-use crate::{CHeader, Emit, Options};
+use crate::{Binding, CHeader, Emit, Options};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -51,6 +51,9 @@ pub(super) struct Args {
     /// Keep the exports named in this file, a name per line, as with `--keep-exports`.
     #[arg(long, value_name = "FILE")]
     keep_exports_file: Option<PathBuf>,
+    /// Bind the imports listed in this file, one per line, as with `--bind`.
+    #[arg(long, value_name = "FILE")]
+    bind_file: Option<PathBuf>,
     /// Keep compiled code in this folder, and compile only what changed since.
     #[arg(long, value_name = "DIR")]
     incremental: Option<PathBuf>,
@@ -154,7 +157,8 @@ fn default_output(input: &Path, kind: Kind) -> PathBuf {
 fn read_files(args: &Args) -> Vec<PathBuf> {
     let modules = std::iter::once(&args.input).chain(args.link_as.iter().map(|other| &other.file));
     let modules = modules.filter(|module| *module != Path::new("-"));
-    let files = modules.chain(&args.keep_exports_file).chain(&args.for_loader);
+    let files =
+        modules.chain(&args.keep_exports_file).chain(&args.bind_file).chain(&args.for_loader);
     let files = files.chain(args.exe.runner());
     files.chain(&args.response_files).cloned().collect()
 }
@@ -175,6 +179,10 @@ fn options(args: &Args) -> Result<Options, Failure> {
     };
     options.name = options.name.or_else(|| module_name(&args.input));
     options.incremental = args.incremental.clone();
+    if let Some(path) = &args.bind_file {
+        let bindings = Binding::parse_list(&output::read_text(path)?);
+        options.bind.extend(bindings.map_err(|error| in_file(path, error))?);
+    }
     if let Some(path) = &args.keep_exports_file {
         let names = output::read_text(path)?;
         let kept = options.keep_exports.get_or_insert_default();

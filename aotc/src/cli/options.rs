@@ -6,7 +6,9 @@ use aotc_abi::target::{BoundsStyle, Interruption, Target, TrapStyle};
 use clap::{Parser, ValueEnum};
 
 use crate::options::default_target;
-use crate::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options, parse_target};
+use crate::{
+    AddressMapStyle, Binding, Cpu, DebugLinesStyle, Features, OptLevel, Options, parse_target,
+};
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct CompileOptions {
@@ -39,6 +41,10 @@ pub(super) struct CompileOptions {
     /// Name of the module, for its symbol and for backtraces.
     #[arg(long)]
     name: Option<String>,
+    /// Import to bind to a C function (`host.log=my_log`), with `:caller` behind it if that takes its caller. For objects and
+    /// static libraries. Once for each.
+    #[arg(long, value_name = "MODULE.NAME=SYMBOL")]
+    bind: Vec<Binding>,
     /// Threads to compile with (default: one per processor).
     #[arg(long)]
     threads: Option<NonZero<usize>>,
@@ -157,6 +163,7 @@ impl CompileOptions {
                 AddressMapStyle::Keep
             },
             name: self.name.clone(),
+            bind: self.bind.clone(),
             threads: self.threads,
             keep_exports: self.keep_exports.clone(),
             incremental: None,

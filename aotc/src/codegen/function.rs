@@ -14,8 +14,10 @@ pub(crate) struct CompiledFunction {
     pub(crate) code: Vec<u8>,
     /// Alignment it needs, in bytes.
     pub(crate) align: u32,
-    /// Calls of other pieces of code; nothing else is ever relocated.
+    /// Calls of other pieces of code.
     pub(crate) calls: Vec<CallSite>,
+    /// Uses of symbols that a linker resolves.
+    pub(crate) symbols: Vec<SymbolSite>,
     /// Sites that trap by an instruction made for it, by ascending offset. Memory accesses are not
     /// among them.
     pub(crate) traps: Vec<(u32, TrapKind)>,
@@ -28,6 +30,19 @@ pub(crate) struct CompiledFunction {
     pub(crate) prologue: Prologue,
     /// Machine code as text, if it was asked for.
     pub(crate) listing: Option<String>,
+}
+
+/// A call of a symbol, or a load of its address from a table of the linker's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SymbolSite {
+    /// Where the relocated field is, from the start of the code.
+    pub(crate) offset: u32,
+    /// What kind of field.
+    pub(crate) kind: Reloc,
+    /// Which: a place in [`crate::bind::symbols`].
+    pub(crate) symbol: u32,
+    /// Added to the address.
+    pub(crate) addend: i64,
 }
 
 /// A direct call or a taking of an address.

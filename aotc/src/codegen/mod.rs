@@ -18,8 +18,8 @@ use crate::optimize;
 use crate::options::AddressMapStyle;
 use crate::parallel;
 use crate::plan::{CodeId, CodeKey};
-use crate::translate::{self, Env, HEAP_ACCESS, trap_kind};
-pub(crate) use function::{CallSite, CompiledFunction};
+use crate::translate::{self, Env, HEAP_ACCESS, SYMBOL_NAMESPACE, trap_kind};
+pub(crate) use function::{CallSite, CompiledFunction, SymbolSite};
 pub(crate) use prologue::{Register, Step};
 pub(crate) use target::{Isas, is_supported, isas};
 
@@ -136,18 +136,19 @@ fn finish(
     function: &Function,
 ) -> std::result::Result<CompiledFunction, String> {
     let buffer = &compiled.buffer;
-    let calls = buffer
-        .relocs()
-        .iter()
-        .map(|reloc| {
-            let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = reloc.target else {
-                return Err(format!("a relocation would remain: {reloc:?}"));
-            };
-            let name = &function.params.user_named_funcs()[name];
-            let target = CodeId(name.index);
-            Ok(CallSite { offset: reloc.offset, kind: reloc.kind, target, addend: reloc.addend })
-        })
-        .collect::<std::result::Result<_, String>>()?;
+    let (mut calls, mut symbols) = (Vec::new(), Vec::new());
+    for reloc in buffer.relocs() {
+        let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = reloc.target else {
+            return Err(format!("a relocation would remain: {reloc:?}"));
+        };
+        let name = &function.params.user_named_funcs()[name];
+        let (offset, kind, addend) = (reloc.offset, reloc.kind, reloc.addend);
+        if name.namespace == SYMBOL_NAMESPACE {
+            symbols.push(SymbolSite { offset, kind, symbol: name.index, addend });
+        } else {
+            calls.push(CallSite { offset, kind, target: CodeId(name.index), addend });
+        }
+    }
     let traps = buffer
         .traps()
         .iter()
@@ -166,6 +167,7 @@ fn finish(
         code: buffer.data().to_vec(),
         align: align.minimum.max(align.preferred).max(buffer.alignment),
         calls,
+        symbols,
         traps,
         addresses,
         unwind,

@@ -86,8 +86,8 @@ fn flags(opt_level: &str) -> settings::Flags {
         builder.set(name, value).expect("a setting of this version of Cranelift");
     };
     set("opt_level", opt_level);
-    // Everything in a module is colocated, so no address goes through a table of the linker's.
-    set("is_pic", "false");
+    // Everything in a module is colocated; what is not is a symbol whose address is in a table of the linker's.
+    set("is_pic", "true");
     set("use_colocated_libcalls", "false");
     set("preserve_frame_pointers", "true");
     set("unwind_info", "true");

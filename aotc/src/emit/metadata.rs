@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use aotc_abi::index::FuncIndex;
 use aotc_abi::meta::{
-    AddressMap, Builder, CodeKind, CodeOffset, CodeRange, DataSegment, ElemItem, ElemItemKind,
-    ElemSegment, Export, Fixed, Function, Global, Import, LAYOUT_HASH, LineFunction, Memory,
-    NO_MAXIMUM, Str, Table, Type, flags,
+    AddressMap, Bound, Builder, CodeKind, CodeOffset, CodeRange, DataSegment, ElemItem,
+    ElemItemKind, ElemSegment, Export, Fixed, Function, Global, Import, LAYOUT_HASH, LineFunction,
+    Memory, NO_MAXIMUM, Str, Table, Type, flags,
 };
 use aotc_abi::target::BoundsStyle;
 use aotc_abi::vmctx;
@@ -47,6 +47,7 @@ pub(crate) fn module_data(
     writer.memories();
     writer.globals();
     writer.segments()?;
+    writer.bound();
     writer.code_ranges(options, functions);
     writer.builder.finish().ok_or_else(too_large)
 }
@@ -222,6 +223,23 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    fn bound(&mut self) {
+        for (number, bound) in self.module.bound.iter().enumerate() {
+            let is_type = |key: &CodeKey| *key == CodeKey::BoundType(number as u32);
+            let type_code = self.plan.codes.iter().position(is_type).map(|id| CodeId(id as u32));
+            let binding = &bound.binding;
+            let record = Bound {
+                module: self.string(&binding.module),
+                name: self.string(&binding.name),
+                symbol: self.string(&binding.symbol),
+                style: binding.style as u32,
+                function: bound.function.0 + self.module.imported_functions,
+                type_code: code(type_code),
+            };
+            self.builder.bound.push(record);
+        }
+    }
+
     fn code_ranges(&mut self, options: &Options, functions: &[CompiledFunction]) {
         let mut lines = match options.debug_lines {
             DebugLinesStyle::Keep => Lines::new(self.module),
@@ -286,6 +304,7 @@ impl<'a> Writer<'a> {
             CodeKey::Exit(sig) => (CodeKind::Exit, ty(sig), 0),
             CodeKey::Builtin(builtin) => (CodeKind::Builtin, builtin as u32, 0),
             CodeKey::StartUp => (CodeKind::StartUp, 0, 0),
+            CodeKey::BoundType(bound) => (CodeKind::BoundType, bound, 0),
         }
     }
 

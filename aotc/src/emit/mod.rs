@@ -13,6 +13,7 @@
 //! What differs between ELF, Mach-O and COFF is decided by [`Format`] and is in files named for the format.
 
 pub(crate) mod archive;
+mod bound;
 mod coff_object;
 mod elf_image;
 mod elf_object;
@@ -31,6 +32,7 @@ use aotc_abi::meta::CodeOffset;
 use aotc_abi::target::{Os, Target};
 use cranelift_codegen::isa::TargetIsa;
 
+use crate::bind::{self, ExternalSymbol};
 use crate::codegen::CompiledFunction;
 use crate::error::{Error, Result};
 use crate::options::Options;
@@ -118,6 +120,8 @@ struct Parts<'a> {
     data_code: Vec<CodeOffset>,
     /// Empty in COFF.
     eh_frame: EhFrame,
+    /// Symbols that a linker resolves.
+    external: Vec<ExternalSymbol>,
 }
 
 impl<'a> Parts<'a> {
@@ -142,6 +146,7 @@ impl<'a> Parts<'a> {
             data,
             data_code,
             eh_frame: EhFrame::new(format, isa, functions)?,
+            external: bind::symbols(&module.bound),
         })
     }
 

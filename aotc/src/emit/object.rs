@@ -21,7 +21,7 @@ use cranelift_codegen::isa::{self, CallConv, OwnedTargetIsa, TargetIsa};
 use cranelift_module::{FuncOrDataId, Module, ModuleReloc, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 
-use super::{Format, Parts, coff_object, elf_object, internal, mach_o_object};
+use super::{Format, Parts, bound, coff_object, elf_object, internal, mach_o_object};
 use crate::error::Result;
 
 /// The object with these parts.
@@ -76,6 +76,7 @@ impl Draft {
             module.declare_anonymous_function(&signature).map_err(|error| internal(symbol, error))
         };
         let functions = parts.symbols.iter().map(declare).collect::<Result<Vec<_>>>()?;
+        let external = bound::declare(parts, &mut module)?;
         for ((function, symbol), &id) in parts.functions.iter().zip(&parts.symbols).zip(&functions)
         {
             let relocs: Vec<_> = (function.calls.iter())
@@ -85,6 +86,7 @@ impl Draft {
                     name: FuncOrDataId::Func(functions[call.target.0 as usize]).into(),
                     addend: call.addend,
                 })
+                .chain(bound::relocations(function, &external))
                 .collect();
             module
                 .define_function_bytes(
@@ -96,6 +98,7 @@ impl Draft {
                 .map_err(|error| internal(symbol, error))?;
         }
         let mut product = module.finish();
+        bound::weaken(parts, &mut product, &external);
         let code: Vec<_> = functions.iter().map(|&id| product.function_symbol(id)).collect();
         for (&id, symbol) in code.iter().zip(&parts.symbols) {
             let prefix = match parts.format {

@@ -168,6 +168,7 @@ fn compile(isa: &OwnedTargetIsa, callee: Option<CodeId>) -> CompiledFunction {
         code: code.code_buffer().to_vec(),
         align: 16,
         calls: calls.collect(),
+        symbols: Vec::new(),
         traps: vec![(2, TrapKind::Unreachable), (5, TrapKind::IntegerOverflow)],
         addresses: vec![(2, 0x45), (5, 0x42)],
         unwind: code.create_unwind_info(&**isa).unwrap(),

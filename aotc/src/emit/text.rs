@@ -29,6 +29,10 @@ pub(super) fn lay_out(parts: &Parts<'_>) -> Result<Text> {
     for (function, symbol) in parts.functions.iter().zip(&parts.symbols) {
         let align = parts.code_align(function);
         let start = builder.append(true, &function.code, align, &mut control);
+        if let Some(site) = function.symbols.first() {
+            let message = format!("a symbol would remain in the text: {:?}", site.kind);
+            return Err(internal(symbol, message));
+        }
         for call in &function.calls {
             let target = call.target.0 as usize;
             let at = start + u64::from(call.offset);

@@ -36,7 +36,7 @@ impl Merge<'_> {
             match *op {
                 ConstOp::GlobalGet(GlobalIndex(index)) => {
                     match self.item(part, ExternKind::Global, index) {
-                        Item::Import(_) => {
+                        Item::Import(_) | Item::Bound(_) => {
                             let index = self.index(part, ExternKind::Global, index);
                             ops.push(ConstOp::GlobalGet(GlobalIndex(index)));
                         }

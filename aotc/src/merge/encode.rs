@@ -10,8 +10,8 @@ use wasm_encoder::reencode::{self, Reencode};
 use wasm_encoder::{
     CodeSection, DataCountSection, DataSection, DataSegment, DataSegmentMode, ElementMode,
     ElementSection, ElementSegment, Elements, EntityType, ExportKind, ExportSection, Function,
-    FunctionSection, GlobalSection, GlobalType, ImportSection, MemorySection, MemoryType, Module,
-    RefType, StartSection, TableSection, TableType, TypeSection,
+    FunctionSection, GlobalSection, GlobalType, ImportSection, Instruction, MemorySection,
+    MemoryType, Module, RefType, StartSection, TableSection, TableType, TypeSection,
 };
 use wasmparser::FunctionBody;
 
@@ -62,9 +62,8 @@ pub(super) fn encode(
         Start::Of(function_index) => {
             module.section(&StartSection { function_index });
         }
-        // Behind the functions of all parts.
         Start::Made(_) => {
-            module.section(&StartSection { function_index: layout.functions });
+            module.section(&StartSection { function_index: merge.made_start() });
         }
     }
     module.section(&merge.elements(&order)?);
@@ -85,6 +84,11 @@ impl<'a> Merge<'a> {
     /// The index in the merged module of what is `index` in an index space of `part`.
     pub(super) fn index(&self, part: usize, kind: ExternKind, index: u32) -> u32 {
         self.layout.index_of(self.parts, kind, self.item(part, kind, index))
+    }
+
+    /// The index of a start function that is made: the last.
+    pub(super) fn made_start(&self) -> u32 {
+        self.layout.bound(self.resolution.bound.len())
     }
 
     fn types(&self) -> TypeSection {
@@ -135,6 +139,10 @@ impl<'a> Merge<'a> {
             for ty in &part.module.functions[part.module.imported_functions as usize..] {
                 section.function(self.layout.ty(number, ty.0));
             }
+        }
+        for bound in &self.resolution.bound {
+            let ty = self.layout.type_index(&bound.ty);
+            section.function(ty.expect("it is a type of the part that imports"));
         }
         if let Start::Made(_) = order.start {
             section.function(self.start_type());
@@ -290,6 +298,12 @@ impl<'a> Merge<'a> {
                 section.function(&function);
                 origins.push(Origin { source: Some(number as u32), places });
             }
+        }
+        for _ in &self.resolution.bound {
+            let mut function = Function::new([]);
+            function.instruction(&Instruction::Unreachable).instruction(&Instruction::End);
+            section.function(&function);
+            origins.push(Origin::default());
         }
         if let Start::Made(function) = &order.start {
             section.function(function);

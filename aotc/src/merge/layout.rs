@@ -1,7 +1,7 @@
 //! The index spaces of the merged module.
 //!
 //! ```text
-//!   functions, tables, memories, globals:  | imports | main's | first other's | second other's | ...
+//!   functions, tables, memories, globals:  | imports | main's | first other's | second other's | ... | bound | start
 //!   segments:                              | first other's | second other's | ... | main's
 //! ```
 //!
@@ -89,10 +89,16 @@ impl<'a> Layout<'a> {
     pub(super) fn index_of(&self, parts: &[Part<'_>], kind: ExternKind, item: Item) -> u32 {
         match item {
             Item::Import(number) => self.imports[number],
+            Item::Bound(number) => self.bound(number),
             Item::Defined { part, index } => {
                 self.bases[part][kind as usize] + index - imported(&parts[part].module, kind)
             }
         }
+    }
+
+    /// The index of a bound function.
+    pub(super) fn bound(&self, number: usize) -> u32 {
+        self.functions + number as u32
     }
 
     /// The index of the element segment `index` of `part`.

@@ -12,6 +12,7 @@
 //! - An import that an earlier module's export satisfies is that export's item from then on: in the merged module,
 //!   a call of it is a call in the module. Types are checked as the loader checks them, by what is declared.
 //! - What no module exports is still imported; the same import of several modules is one.
+//! - An import that is bound to a C function is a function of the merged module, whose body does not matter.
 //! - Exports are the main module's.
 //! - Segments are applied and start functions called in the order of the modules. WebAssembly does that in one order,
 //!   all element segments, all data segments, the start function; where the difference could be seen, segments are
@@ -31,6 +32,7 @@ mod tests;
 
 use std::borrow::Cow;
 
+use crate::bind::{Binding, BoundFunction};
 use crate::error::{Error, Result};
 use crate::input::Input;
 use crate::options::{Features, Options};
@@ -55,6 +57,7 @@ pub struct Linked {
     wasm: Vec<u8>,
     origins: Vec<Origin>,
     files: Vec<LinkedFile>,
+    bound: Vec<BoundFunction>,
 }
 
 /// What is kept of a file for backtraces.
@@ -71,8 +74,8 @@ struct LinkedFile {
 /// else stays an import. The exports are those of `main`. A host function that looks at its caller's exports finds those
 /// of `main`, too, whichever module calls it.
 ///
-/// Of `options` only the features, for the modules themselves, and the threads are used; the result may have several
-/// memories.
+/// Of `options` the features, for the modules themselves, what is bound and the threads are used; the result may have
+/// several memories.
 ///
 /// # Errors
 /// [`Error::In`] with the module that is at fault: it is not valid, an import has another type than the export of its
@@ -102,6 +105,14 @@ pub fn link(main: &LinkInput<'_>, others: &[LinkInput<'_>], options: &Options) -
             return Err(Error::Options(format!("two modules are to be linked as `{name}`")));
         }
     }
+    for (index, binding) in options.bind.iter().enumerate() {
+        binding.check()?;
+        let Binding { module, name, .. } = binding;
+        if options.bind[..index].iter().any(|other| (&other.module, &other.name) == (module, name))
+        {
+            return Err(Error::Options(format!("`{module}::{name}` is bound twice")));
+        }
+    }
     let inputs: Vec<&LinkInput<'_>> = std::iter::once(main).chain(others).collect();
     let binaries: Vec<Cow<'_, [u8]>> = inputs
         .iter()
@@ -115,11 +126,24 @@ pub fn link(main: &LinkInput<'_>, others: &[LinkInput<'_>], options: &Options) -
             Ok(Part { input, wasm, module: module.map_err(|error| in_file(input, error))? })
         })
         .collect::<Result<_>>()?;
-    let resolution = resolve::resolve(&parts)?;
+    let resolution = resolve::resolve(&parts, &options.bind)?;
     let layout = layout::Layout::new(&parts, &resolution);
     let encoded = encode::encode(&parts, &resolution, &layout)?;
     let files = parts.iter().map(|part| LinkedFile::new(&part.module.sources[0])).collect();
-    Ok(Linked { wasm: encoded.wasm, origins: encoded.origins, files })
+    let bound = resolution.bound_functions(&layout);
+    Ok(Linked { wasm: encoded.wasm, origins: encoded.origins, files, bound })
+}
+
+/// The one module `input`, of which imports are bound.
+///
+/// # Errors
+/// As [`link`], without a file's name.
+pub(crate) fn link_alone(input: &[u8], options: &Options) -> Result<Linked> {
+    let main = LinkInput { name: "", file: "", bytes: input };
+    link(&main, &[], options).map_err(|error| match error {
+        Error::In { error, .. } => *error,
+        error => error,
+    })
 }
 
 /// A module that is to be merged. The main module is the first of them, in all lists of this folder.
@@ -141,7 +165,10 @@ fn in_file(input: &LinkInput<'_>, error: Error) -> Error {
         _ => error,
     };
     match error {
-        Error::Text(error) => Error::Text(error.in_file(input.file.as_ref())),
+        Error::Text(error) if !input.file.is_empty() => {
+            Error::Text(error.in_file(input.file.as_ref()))
+        }
+        error @ Error::Text(_) => error,
         error => Error::In { file: input.file.to_owned(), error: Box::new(error) },
     }
 }
@@ -185,6 +212,7 @@ impl Linked {
         let mut module = parse::parse(&self.wasm, Features::All, options.thread_count())?;
         module.sources = self.files.iter().map(LinkedFile::source).collect();
         module.origins = &self.origins;
+        module.bound.clone_from(&self.bound);
         Ok(module)
     }
 }

@@ -35,8 +35,12 @@ pub(super) fn names(merge: &Merge<'_>, order: &Order) -> NameSection {
             }
         }
     }
+    for (number, bound) in merge.resolution.bound.iter().enumerate() {
+        let name = format!("{}::{}", bound.binding.module, bound.binding.name);
+        functions.insert(merge.layout.bound(number), name);
+    }
     if let Start::Made(_) = order.start {
-        functions.insert(merge.layout.functions, "<instantiation>".to_owned());
+        functions.insert(merge.made_start(), "<instantiation>".to_owned());
     }
     let mut section = NameSection::new();
     if let Some(name) = merge.parts[0].module.names.module {

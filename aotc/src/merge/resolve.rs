@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use aotc_abi::index::DefinedFuncIndex;
 use aotc_abi::meta::ExternKind;
 use aotc_abi::types::ValType;
 use wasmparser::{Parser, Payload};
 
+use super::layout::Layout;
 use super::{Part, in_file, instantiation_order};
+use crate::bind::{self, Binding, BoundFunction};
 use crate::error::{Error, Result};
 use crate::parse::{Export, FuncType, Import, Memory, WasmModule};
 
@@ -15,6 +18,8 @@ use crate::parse::{Export, FuncType, Import, Memory, WasmModule};
 pub(super) struct Resolution<'a> {
     /// What is still imported, in the order of first use: the main module's come first.
     pub(super) imports: Vec<StillImported<'a>>,
+    /// Bound functions.
+    pub(super) bound: Vec<StillBound<'a>>,
     /// By part and kind: the items of its imports, in the order of the index space.
     items: Vec<[Vec<Item>; 4]>,
 }
@@ -26,11 +31,19 @@ pub(super) struct StillImported<'a> {
     pub(super) ty: ExternType,
 }
 
+/// An import of some part that is a C function.
+pub(super) struct StillBound<'a> {
+    pub(super) binding: &'a Binding,
+    pub(super) ty: FuncType,
+}
+
 /// What an index of an index space means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Item {
     /// An import of the merged module, by its number in [`Resolution::imports`].
     Import(usize),
+    /// A function that an import is bound to, by its number in [`Resolution::bound`].
+    Bound(usize),
     /// What a part defines, by the index in the part.
     Defined { part: usize, index: u32 },
 }
@@ -55,15 +68,17 @@ pub(super) struct Limits {
 ///
 /// # Errors
 /// [`Error::In`] with the part whose import has the wrong type or comes too early.
-pub(super) fn resolve<'a>(parts: &[Part<'a>]) -> Result<Resolution<'a>> {
+pub(super) fn resolve<'a>(parts: &[Part<'a>], bindings: &'a [Binding]) -> Result<Resolution<'a>> {
     let exports = parts.iter().map(|part| {
         part.module.exports.iter().map(|export| (export.name, *export)).collect::<HashMap<_, _>>()
     });
     let mut resolver = Resolver {
         parts,
+        bindings,
         exports: exports.collect(),
         resolution: Resolution {
             imports: Vec::new(),
+            bound: Vec::new(),
             items: parts.iter().map(|_| Default::default()).collect(),
         },
     };
@@ -82,6 +97,7 @@ pub(super) fn resolve<'a>(parts: &[Part<'a>]) -> Result<Resolution<'a>> {
 
 struct Resolver<'p, 'a> {
     parts: &'p [Part<'a>],
+    bindings: &'a [Binding],
     /// By part: its exports by their names.
     exports: Vec<HashMap<&'a str, Export<'a>>>,
     resolution: Resolution<'a>,
@@ -96,13 +112,13 @@ impl<'a> Resolver<'_, 'a> {
             .and_then(|other| Some((other, *self.exports[other].get(import.name)?)));
         match named {
             // What a module imports under its own name is another's: it may wrap it.
-            Some((other, _)) if other == part => Ok(self.still_import(import, expected)),
+            Some((other, _)) if other == part => self.unsatisfied(import, expected),
             Some((other, _)) if part != 0 && other > part => Err(format!(
                 "`{}::{}` is an export of {}, which is linked after this module: name it before",
                 import.module, import.name, self.parts[other].input.file
             )),
             Some((other, export)) => self.satisfy(part, import, &expected, other, &export),
-            None => Ok(self.still_import(import, expected)),
+            None => self.unsatisfied(import, expected),
         }
     }
 
@@ -118,7 +134,7 @@ impl<'a> Resolver<'_, 'a> {
         let item = self.resolution.item(self.parts, other, export.kind, export.index);
         let found = self.resolution.type_of(self.parts, item, export.kind);
         let fits = match item {
-            Item::Defined { .. } => expected.accepts(&found),
+            Item::Defined { .. } | Item::Bound(_) => expected.accepts(&found),
             // What is imported must fit both.
             Item::Import(number) => match found.narrowed(expected) {
                 Some(narrowed) => {
@@ -139,6 +155,36 @@ impl<'a> Resolver<'_, 'a> {
             expected.kind(),
             found.kind()
         ))
+    }
+
+    /// What an import means that no module satisfies.
+    fn unsatisfied(
+        &mut self,
+        import: &Import<'a>,
+        ty: ExternType,
+    ) -> std::result::Result<Item, String> {
+        let is_it = |it: &&Binding| it.module == import.module && it.name == import.name;
+        let Some(binding) = self.bindings.iter().find(is_it) else {
+            return Ok(self.still_import(import, ty));
+        };
+        let ty = match ty {
+            ExternType::Func(ty) if bind::has_prototype(&ty) => ty,
+            ty => {
+                return Err(format!(
+                    "`{}::{}` cannot be bound to `{}`: {} `{ty}` has no C prototype; expected a function of i32, i64, f32 and f64 with at most one result",
+                    import.module,
+                    import.name,
+                    binding.symbol,
+                    ty.kind()
+                ));
+            }
+        };
+        let known =
+            self.resolution.bound.iter().position(|it| it.binding == binding && it.ty == ty);
+        Ok(Item::Bound(known.unwrap_or_else(|| {
+            self.resolution.bound.push(StillBound { binding, ty });
+            self.resolution.bound.len() - 1
+        })))
     }
 
     /// An import that stays one, together with another of the same names if one item can be both.
@@ -176,6 +222,7 @@ impl<'a> Resolution<'a> {
     fn type_of(&self, parts: &[Part<'_>], item: Item, kind: ExternKind) -> ExternType {
         match item {
             Item::Import(number) => self.imports[number].ty.clone(),
+            Item::Bound(number) => ExternType::Func(self.bound[number].ty.clone()),
             Item::Defined { part, index } => type_of(&parts[part].module, kind, index),
         }
     }
@@ -197,7 +244,20 @@ impl<'a> Resolution<'a> {
         }
         let mut imports: Vec<_> = self.imports.into_iter().map(Some).collect();
         let take = |number: usize| imports[number].take().expect("each has one place");
-        Self { imports: order.into_iter().map(take).collect(), items: self.items }
+        let imports = order.into_iter().map(take).collect();
+        Self { imports, bound: self.bound, items: self.items }
+    }
+
+    /// The bound functions with their places in the merged module.
+    pub(super) fn bound_functions(&self, layout: &Layout<'_>) -> Vec<BoundFunction> {
+        let imported = self.imports.iter();
+        let imported =
+            imported.filter(|import| import.ty.extern_kind() == ExternKind::Func).count() as u32;
+        let function = |(number, bound): (usize, &StillBound<'_>)| BoundFunction {
+            binding: bound.binding.clone(),
+            function: DefinedFuncIndex(layout.bound(number) - imported),
+        };
+        self.bound.iter().enumerate().map(function).collect()
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::fmt;
 
-use aotc_abi::index::{FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TypeIndex};
+use aotc_abi::index::{
+    DefinedFuncIndex, FuncIndex, GlobalIndex, MemoryIndex, TableIndex, TypeIndex,
+};
 use aotc_abi::meta::ExternKind;
 use aotc_abi::types::ValType;
 use wasmparser::FunctionBody;
 
 use super::{Origin, Source};
+use crate::bind::BoundFunction;
 
 /// A valid module. Index spaces have imports first.
 #[derive(Default)]
@@ -33,6 +36,8 @@ pub(crate) struct WasmModule<'a> {
     pub(crate) sources: Vec<Source<'a>>,
     /// By defined function: where it comes from. Empty if the module is one file.
     pub(crate) origins: &'a [Origin],
+    /// Functions that stand for C functions, by ascending index; what their bodies are does not matter.
+    pub(crate) bound: Vec<BoundFunction>,
     pub(crate) names: Names<'a>,
     pub(crate) facts: super::facts::Facts,
     /// What is reached, if only some exports are kept; `None`: everything counts.
@@ -220,6 +225,11 @@ impl WasmModule<'_> {
     /// The type of function `index`.
     pub(crate) fn function_type(&self, index: FuncIndex) -> &FuncType {
         &self.types[self.functions[index.index()].index()]
+    }
+
+    /// The number of the bound function that `index` is, if it is one.
+    pub(crate) fn bound_number(&self, index: DefinedFuncIndex) -> Option<usize> {
+        self.bound.binary_search_by_key(&index.0, |bound| bound.function.0).ok()
     }
 
     /// The name of function `index` from the name section, or empty.

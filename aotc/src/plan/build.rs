@@ -54,6 +54,7 @@ pub(crate) fn build(module: &WasmModule<'_>, options: &Options) -> Result<Plan> 
     };
     plan.place_functions(module, &needs);
     plan.place_codes(module, &needs, &exported);
+    plan.place_bound_types(module);
     plan.place_globals(module, &initial, &exported);
     plan.place_memories(module, options, &exported);
     plan.place_tables(module, &initial, &needs, &exported);
@@ -311,6 +312,12 @@ impl Plan {
             let code = self.add_code(CodeKey::StartUp);
             let entry = self.sigs[sig.0 as usize].entry.expect("made above");
             self.start_up_code = Some((code, entry));
+        }
+    }
+
+    fn place_bound_types(&mut self, module: &WasmModule<'_>) {
+        for bound in 0..module.bound.len() as u32 {
+            self.add_code(CodeKey::BoundType(bound));
         }
     }
 

@@ -40,6 +40,8 @@ pub(crate) fn keep(module: &mut WasmModule<'_>, names: &[String]) -> Result<()> 
         // They can be seen from outside.
         ExternKind::Table | ExternKind::Memory | ExternKind::Global => true,
     });
+    let imported = module.imported_functions as usize;
+    module.bound.retain(|bound| live.functions[imported + bound.function.index()]);
     module.live = Some(live);
     module.collect_facts_of_live()
 }

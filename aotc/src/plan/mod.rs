@@ -37,6 +37,8 @@ pub(crate) enum CodeKey {
     Builtin(Builtin),
     /// The start-up routine.
     StartUp,
+    /// What gives the recorded type of a bound function, by its number.
+    BoundType(u32),
 }
 
 /// A distinct function type: a place in [`Plan::sigs`].
@@ -251,6 +253,7 @@ impl Plan {
             CodeKey::Exit(sig) => format!("exit[{}]", sig.0),
             CodeKey::Builtin(builtin) => format!("builtin {}", builtin.row().name),
             CodeKey::StartUp => "start-up".to_owned(),
+            CodeKey::BoundType(bound) => format!("bound type[{bound}]"),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! conventions is [`trampoline`].
 
 mod access;
+mod bound;
 mod bulk;
 mod call;
 mod const_expr;
@@ -35,6 +36,7 @@ use crate::parse::WasmModule;
 use crate::plan::{CodeId, CodeKey, Plan};
 use stretches::Stretches;
 
+pub(crate) use bound::SYMBOL_NAMESPACE;
 pub(crate) use memory::GUARD_BYTES;
 pub(crate) use trap::{HEAP_ACCESS, trap_kind};
 
@@ -65,12 +67,17 @@ pub(crate) fn translate(
         CodeKey::Exit(sig) => signature::of_sig(env, sig),
         CodeKey::Builtin(builtin) => signature::builtin_trampoline(builtin),
         CodeKey::StartUp => signature::wasm_call_of(&[], &[]),
+        CodeKey::BoundType(_) => signature::bound_type(),
     };
     let mut function = Function::with_name_signature(UserFuncName::user(0, id.0), signature);
     let builder = FunctionBuilder::new(&mut function, builder_context);
     let mut translator = Translator::new(env, builder);
     match key {
-        CodeKey::Function(index) => translator.function(index)?,
+        CodeKey::Function(index) => match env.module.bound_number(index) {
+            Some(bound) => translator.bound(bound),
+            None => translator.function(index)?,
+        },
+        CodeKey::BoundType(bound) => translator.bound_type(bound),
         CodeKey::Thunk(index) => translator.thunk(index),
         CodeKey::Entry(sig) => translator.entry(sig),
         CodeKey::DirectEntry(sig) => translator.direct_entry(sig),

@@ -143,6 +143,11 @@ fn builtin_result(result: AbiResult) -> Option<Type> {
     }
 }
 
+/// `(ctx) -> address`: what gives the recorded type of a bound function. It does not look at the context.
+pub(crate) fn bound_type() -> Signature {
+    c_signature(&[types::I64], Some(types::I64))
+}
+
 fn c_signature(params: &[Type], result: Option<Type>) -> Signature {
     let mut signature = Signature::new(CallConv::SystemV);
     signature.params.extend(params.iter().map(|&ty| AbiParam::new(ty)));

@@ -5,6 +5,7 @@
 //!   host --direct call--> direct entry[sig] --wasm call--> function
 //!   function --wasm call--> exit[sig] --direct or array call--> host function
 //!   function --wasm call--> builtin[n] --C call--> loader
+//!   function --wasm call--> bound function --C call--> symbol      (`bound.rs`)
 //!   table --wasm call--> thunk[import] --wasm call--> imported function
 //! ```
 //!
@@ -250,7 +251,7 @@ impl<'a> Translator<'a, '_> {
 
     /// Records where wasm is left, and lets the prologue see that the host has stack enough. Gives
     /// back the store.
-    fn leave_wasm(&mut self) -> Value {
+    pub(super) fn leave_wasm(&mut self) -> Value {
         if self.env.options.trap_style == TrapStyle::Signals {
             let flags = self.record_flags(Region::Store);
             let function = &mut self.builder.func;
