@@ -65,8 +65,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         }));
     }
     type Test = (&'static str, fn() -> Result<()>);
-    let tests: [Test; 2] =
-        [("environment", environment), ("other_machines", other_machines)];
+    let tests: [Test; 2] = [("environment", environment), ("other_machines", other_machines)];
     for (name, test) in tests {
         trials.push(Trial::test(format!("determinism::{name}"), move || {
             test().map_err(|error| Failed::from(format!("{error:#}")))

@@ -25,7 +25,7 @@ use crate::{programs, seccomp};
 /// What a static executable is made with, and one that uses the host's C library.
 const KINDS: [&[&str]; 2] = [&[], &["--static"]];
 /// Exit code of an executable that could not start its program.
-const NOT_STARTED: i32 = 126;
+pub(crate) const NOT_STARTED: i32 = 126;
 
 type Test = (&'static str, fn() -> Result<Completion>);
 
@@ -103,23 +103,23 @@ fn compile(scratch: &Scratch, input: &Path, options: &[&str]) -> Result<PathBuf>
     Ok(output)
 }
 
-fn echo() -> PathBuf {
+pub(crate) fn echo() -> PathBuf {
     root().join("fixtures/run/echo.wat")
 }
 
 /// The executable, about to be run in a directory, without any of this process's environment.
-fn alone(executable: &Path, directory: &Path) -> Command {
+pub(crate) fn alone(executable: &Path, directory: &Path) -> Command {
     let mut command = Command::new(executable);
     command.env_clear().current_dir(directory).arg0("program");
     command
 }
 
-fn run(command: &mut Command, input: &[u8]) -> Output {
+pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
     child::with_input(command, input)
 }
 
 /// Asserts how an executable ended; gives what it has printed.
-fn with_code(output: &Output, code: i32) -> Result<String> {
+pub(crate) fn with_code(output: &Output, code: i32) -> Result<String> {
     ensure!(output.status.code() == Some(code), "expected exit code {code}, found {output:?}");
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -254,7 +254,7 @@ fn invokes() -> Result<Completion> {
 }
 
 /// Types and flags of an executable's program headers, and the start of each in the file.
-fn segments(file: &[u8]) -> Vec<(u32, u32, u64)> {
+pub(crate) fn segments(file: &[u8]) -> Vec<(u32, u32, u64)> {
     let u16_at = |at: usize| u16::from_le_bytes(file[at..at + 2].try_into().unwrap());
     let u32_at = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
     let u64_at = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap());

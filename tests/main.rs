@@ -11,6 +11,7 @@ mod compile_options;
 mod determinism;
 mod doors;
 mod exe;
+mod exe_link;
 mod foreign;
 mod golden;
 mod guest;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
     trials.extend(determinism::trials());
     trials.extend(doors::trials());
     trials.extend(exe::trials());
+    trials.extend(exe_link::trials());
     trials.extend(golden::trials());
     trials.extend(link_as::trials());
     trials.extend(linkers::trials());

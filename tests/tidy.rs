@@ -17,6 +17,7 @@ const UNSAFE_FILES: &[&str] = &[
     "capi/src/artifact.rs",
     "capi/src/bound.rs",
     "capi/src/c_library.rs",
+    "capi/src/command.rs",
     "capi/src/engine.rs",
     "capi/src/error.rs",
     "capi/src/extern_.rs",

@@ -406,6 +406,13 @@ WASM_API_EXTERN void aotc_store_set_wasi(wasm_store_t*, own aotc_wasi_config_t*)
 WASM_API_EXTERN own aotc_error_t* aotc_linker_define_wasi(aotc_linker_t*);
 #endif
 
+/* All that an executable does which `aotc compile --emit exe --link` makes: runs a linked module as a program, with the arguments
+ * and the standard streams of the process, and returns its exit code. `settings` are what aotc was told to give to the program, in a
+ * form that belongs to the version of aotc. Ignores SIGPIPE from then on. */
+WASM_API_EXTERN int32_t aotc_main(
+    const uint8_t* descriptor, const uint8_t* settings, size_t settings_bytes, int32_t argc,
+    const char* const* argv);
+
 /* ---------------------------------------------------------------------------------------------------------------------
  * What generated headers are made of
  * ------------------------------------------------------------------------------------------------------------------ */

@@ -37,6 +37,8 @@ extern crate std;
 mod artifact;
 mod bound;
 mod c_library;
+#[cfg(feature = "wasi")]
+mod command;
 mod engine;
 mod error;
 mod extern_;

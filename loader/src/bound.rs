@@ -13,13 +13,12 @@
 //! table; what they give is null or the address of a C string of the program's, which its header's macro defines.
 #![allow(unsafe_code, reason = "C functions are called, and call")]
 
-use core::ffi::{CStr, c_char, c_void};
+use core::ffi::c_void;
 
 use anyhow::{Error, Result};
 use aotc_abi::meta::{BindStyle, Bound, ModuleData};
 use aotc_abi::vmctx;
 
-use crate::Engine;
 use crate::error::{LinkError, TypeMismatch};
 use crate::prelude::*;
 use crate::store::StoreOpaque;
@@ -51,17 +50,12 @@ pub unsafe fn raise_to_caller(caller: *mut c_void, error: Error) -> ! {
 ///
 /// # Errors
 /// [`LinkError::IncompatibleImport`].
-pub(crate) fn check(
-    engine: &Engine,
-    data: &ModuleData<'_>,
-    types: &[FuncType],
-    base: u64,
-) -> Result<()> {
+pub(crate) fn check(data: &ModuleData<'_>, types: &[FuncType], base: u64) -> Result<()> {
     for bound in data.bound().iter() {
         let Some(record) = record(&bound, base) else { continue };
         let expected = &types[data.functions().at(bound.function).ty as usize];
         let style = BindStyle::from_u32(bound.style).expect("checked style");
-        let mismatch = match parse(engine, &record) {
+        let mismatch = match parse(record) {
             Some((found_style, found)) if found_style == style => {
                 if found == *expected {
                     continue;
@@ -71,7 +65,7 @@ pub(crate) fn check(
             _ => TypeMismatch::BoundFunction {
                 symbol: data.str(bound.symbol).to_owned(),
                 expected: style,
-                found: record,
+                found: record.to_owned(),
             },
         };
         let (module, name) = (data.str(bound.module), data.str(bound.name));
@@ -81,44 +75,56 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// What the host has recorded of a bound function; `None` if nothing.
-fn record(bound: &Bound, base: u64) -> Option<String> {
+/// What the host has recorded of a bound function, up to the first byte that is no text; `None` if nothing.
+fn record(bound: &Bound, base: u64) -> Option<&'static str> {
     if bound.type_code == 0 {
         return None;
     }
     let code = base.wrapping_add_signed(bound.type_code.into());
-    // SAFETY: the file's contract: code that ignores what it is given and gives an address, and a string that is there as long as
-    // the program.
+    // SAFETY: the file's contract: code that ignores what it is given and gives an address.
     let text = unsafe {
-        let code: extern "C" fn(u64) -> *const c_char = core::mem::transmute(code as *const c_void);
-        let text = code(0);
-        if text.is_null() {
-            return None;
-        }
-        CStr::from_ptr(text)
+        let code: extern "C" fn(u64) -> *const u8 = core::mem::transmute(code as *const c_void);
+        code(0)
     };
-    Some(String::from_utf8_lossy(text.to_bytes()).into_owned())
+    if text.is_null() {
+        return None;
+    }
+    // Where there is no C library, nobody else measures strings.
+    // SAFETY: the file's contract: a string that is there as long as the program, and ends with a zero.
+    let bytes = unsafe {
+        let mut length = 0;
+        while (1..0x80).contains(&text.add(length).read()) {
+            length += 1;
+        }
+        core::slice::from_raw_parts(text, length)
+    };
+    core::str::from_utf8(bytes).ok()
 }
 
-/// A record: `style:parameters:results`, types with spaces between them.
-fn parse(engine: &Engine, record: &str) -> Option<(BindStyle, FuncType)> {
+/// A record: `style:parameters:results`, types with a space between them.
+fn parse(record: &str) -> Option<(BindStyle, FuncType)> {
     let mut parts = record.split(':');
     let style = match parts.next()? {
         "plain" => BindStyle::Plain,
         "caller" => BindStyle::WithCaller,
         _ => return None,
     };
-    let mut types = || parts.next()?.split_whitespace().map(val_type).collect::<Option<Vec<_>>>();
+    let mut types = || {
+        let names = parts.next()?.split(' ').filter(|name| !name.is_empty());
+        names.map(val_type).collect::<Option<Vec<_>>>()
+    };
     let (params, results) = (types()?, types()?);
-    match parts.next() {
-        None => Some((style, FuncType::try_new(engine, params, results).ok()?)),
-        Some(_) => None,
-    }
+    parts.next().is_none().then(|| (style, FuncType::unregistered(params, results)))
 }
 
 fn val_type(name: &str) -> Option<ValType> {
-    let known = [ValType::I32, ValType::I64, ValType::F32, ValType::F64];
-    known.into_iter().find(|ty| ty.to_string() == name)
+    Some(match name {
+        "i32" => ValType::I32,
+        "i64" => ValType::I64,
+        "f32" => ValType::F32,
+        "f64" => ValType::F64,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -127,8 +133,7 @@ mod tests {
 
     #[test]
     fn records() {
-        let engine = Engine::default();
-        let shown = |record| parse(&engine, record).map(|(style, ty)| (style, ty.to_string()));
+        let shown = |record| parse(record).map(|(style, ty)| (style, ty.to_string()));
         let plain = |ty: &str| Some((BindStyle::Plain, ty.to_owned()));
         assert_eq!(shown("plain:i32 f64:i64"), plain("(func (param i32 f64) (result i64))"));
         assert_eq!(shown("plain::"), plain("(func)"));

@@ -1,7 +1,5 @@
 //! How a program ends, and what is said about it.
 
-use std::process::ExitCode;
-
 use anyhow::Error;
 use aotc_loader::{Trap, WasmBacktrace, WasmCoreDump};
 use aotc_wasi::ProcExit;
@@ -37,14 +35,14 @@ impl End {
     }
 
     /// What an executable gives back; what went wrong is said on standard error.
-    pub(crate) fn report(self) -> ExitCode {
+    pub(crate) fn report(self) -> u8 {
         let (code, error) = match self {
-            Self::Exited(code) => return code.into(),
+            Self::Exited(code) => return code,
             Self::Trapped(error) => (EXIT_TRAP, error),
             Self::Failed(error) => (EXIT_NOT_STARTED, error),
         };
         eprintln!("error: {}", message(&error));
-        code.into()
+        code
     }
 }
 

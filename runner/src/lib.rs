@@ -12,10 +12,12 @@
 mod end;
 mod limits;
 mod own;
+mod process;
 mod program;
 mod values;
 
 pub use end::{EXIT_NOT_STARTED, EXIT_TRAP, End, message};
 pub use limits::Limits;
 pub use own::run_own;
+pub use process::run_linked;
 pub use program::Program;

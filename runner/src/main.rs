@@ -6,5 +6,5 @@ mod note;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    aotc_runner::run_own()
+    aotc_runner::run_own().into()
 }

@@ -14,41 +14,22 @@ use core::ffi::{CStr, c_char, c_void};
 use core::ops::Range;
 use core::ptr::NonNull;
 use core::slice;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use aotc_abi::exe::{RECORD_NOTE_TYPE, Record};
 use aotc_abi::symbol::NOTE_NAME;
 use aotc_loader::{Engine, Module};
 
-use crate::end::End;
-use crate::limits::Limits;
-use crate::program::Program;
+use crate::process;
 
-/// Runs the program that is behind this runner, and says how the process ends.
-pub fn run_own() -> ExitCode {
-    let mut args = std::env::args_os();
-    let name = args.next().unwrap_or_default();
-    let args: Vec<OsString> = args.collect();
-    let run = || {
+/// Runs the program that is behind this runner, and gives the exit code of the process.
+pub fn run_own() -> u8 {
+    process::run(std::env::args_os(), |engine| {
         let record = own_record()?;
-        let engine = Engine::default();
-        let module = own_module(&engine, &record)?;
-        let settings = &record.settings;
-        let program = Program {
-            module: &module,
-            settings,
-            limits: Limits::default(),
-            name: &name,
-            args: &args,
-            coredump: None,
-        };
-        let context = program.context()?;
-        anyhow::Ok(program.run(context))
-    };
-    run().unwrap_or_else(End::Failed).report()
+        Ok((own_module(engine, &record)?, record.settings))
+    })
 }
 
 /// The record in the notes of this executable.

@@ -192,7 +192,12 @@ fn class_of_rust(ty: &str) -> String {
     let ty = ty.strip_prefix("of_").and_then(|ty| ty.split('!').next()).unwrap_or(ty);
     let pointers = ["&", "*", "Box<", "Option<", "Failure", "Trapped"];
     let is_pointer = pointers.iter().any(|start| ty.starts_with(start)) || ty.ends_with("Callback");
-    if is_pointer { "pointer".to_owned() } else { ty.to_owned() }
+    match ty {
+        _ if is_pointer => "pointer".to_owned(),
+        // It does not return.
+        "!" => "void".to_owned(),
+        _ => ty.to_owned(),
+    }
 }
 
 fn without_comments(text: &str) -> String {

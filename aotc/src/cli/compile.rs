@@ -91,7 +91,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         others => Some(link::link(&args.input, &bytes, others, &options)?),
     };
     let input = linked.as_ref().map_or(Input::Module(&bytes), Input::Linked);
-    let emits: Vec<Emit> = requests.iter().filter_map(|(kind, _)| kind.made.emit()).collect();
+    let emit = |(kind, _): &(Kind, PathBuf)| match kind.made {
+        Made::Compiled(emit) => Some(emit),
+        Made::Executable => Some(args.exe.made_of()),
+        Made::Header => None,
+    };
+    let emits: Vec<Emit> = requests.iter().filter_map(emit).collect();
     let compiled = input.compile_all(&emits, &options);
     let mut compiled = compiled.map_err(|error| in_file(&args.input, error))?;
     let mut made = std::mem::take(&mut compiled.artifacts).into_iter();
@@ -99,7 +104,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let mut next = || made.next().expect("an artifact for each that was asked for");
         compiled.artifacts.push(match kind.made {
             Made::Compiled(_) => next(),
-            Made::Executable => args.exe.join(&next())?,
+            Made::Executable => args.exe.make(&next())?,
             Made::Header => header(args, input, &options)?.into_bytes(),
         });
     }

@@ -28,21 +28,10 @@ pub(super) struct Kind {
 pub(super) enum Made {
     /// The compiler makes it.
     Compiled(Emit),
-    /// Of an image.
+    /// Of an image or an object.
     Executable,
     /// Of the module's types.
     Header,
-}
-
-impl Made {
-    /// What the compiler makes for it.
-    pub(super) fn emit(self) -> Option<Emit> {
-        match self {
-            Self::Compiled(emit) => Some(emit),
-            Self::Executable => Some(Emit::Image),
-            Self::Header => None,
-        }
-    }
 }
 
 /// All kinds.

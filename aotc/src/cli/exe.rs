@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 
+use super::cc::{self, Linking};
 use super::settings::SettingsArgs;
 use super::{EXIT_USAGE, Failure, output};
-use crate::{Arch, Os, Settings, Target, executable};
+use crate::{Arch, Emit, Os, Settings, Target, executable};
 
 /// The runner that uses the host's C library, and the one that brings it; empty if they were not built.
 const DYNAMIC_RUNNER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runner.dynamic"));
@@ -24,6 +25,10 @@ pub(super) struct ExeArgs {
     /// Put this runner into the executable instead of the one in this command: `aotc-runner`, built for the target.
     #[arg(long, value_name = "FILE")]
     runner: Option<PathBuf>,
+    /// Let the system's C compiler (`cc`, or what CC says) link the executable, with the loader's library. LIBDIR, or the variable
+    /// AOTC_LIB_DIR, is the folder with libaotc.a; default: what `pkg-config aotc` says, or ../lib beside this command.
+    #[arg(long, value_name = "LIBDIR", num_args = 0..=1, require_equals = true, conflicts_with = "runner")]
+    link: Option<Option<PathBuf>>,
     #[command(flatten)]
     settings: SettingsArgs,
 }
@@ -33,6 +38,7 @@ impl ExeArgs {
     pub(super) fn check_unused(&self) -> Result<(), Failure> {
         let is_used = self.is_static
             || self.runner.is_some()
+            || self.link.is_some()
             || self.settings.to_settings() != Settings::default();
         if is_used {
             return Err(usage(
@@ -44,6 +50,14 @@ impl ExeArgs {
 
     /// Refuses targets there is no runner for.
     pub(super) fn check_target(&self, target: Target) -> Result<(), Failure> {
+        if self.link.is_some() {
+            return match target.os {
+                Os::Linux => Ok(()),
+                Os::MacOs | Os::Windows => Err(usage(&format!(
+                    "executables are linked for Linux, where there is a loader, not for {target}"
+                ))),
+            };
+        }
         if self.runner.is_some() || target == RUNNERS_TARGET {
             return Ok(());
         }
@@ -58,8 +72,22 @@ impl ExeArgs {
         self.runner.as_ref()
     }
 
-    /// The executable that runs `image`.
-    pub(super) fn join(&self, image: &[u8]) -> Result<Vec<u8>, Failure> {
+    /// What an executable is made of.
+    pub(super) fn made_of(&self) -> Emit {
+        match self.link {
+            Some(_) => Emit::Object,
+            None => Emit::Image,
+        }
+    }
+
+    /// The executable that runs `artifact`, which is what it is [made of](Self::made_of).
+    pub(super) fn make(&self, artifact: &[u8]) -> Result<Vec<u8>, Failure> {
+        let Some(folder) = &self.link else { return self.join(artifact) };
+        let linking = if self.is_static { Linking::Static } else { Linking::Dynamic };
+        cc::link(artifact, &self.settings.to_settings(), linking, folder.as_deref())
+    }
+
+    fn join(&self, image: &[u8]) -> Result<Vec<u8>, Failure> {
         let given = self.runner.as_ref().map(|path| output::read(path)).transpose()?;
         let runner = match (&given, self.is_static) {
             (Some(given), _) => given,

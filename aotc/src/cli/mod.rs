@@ -3,6 +3,7 @@
 //! Exit codes: 0 success; 1 the input is bad or a test failed; 2 wrong usage; 3 a file cannot be read or
 //! written; 70 a bug of the compiler. `aotc run` ends with the program's own code, 134 if it traps, 124 if it is stopped.
 
+mod cc;
 mod compile;
 mod depfile;
 mod emit;

@@ -204,7 +204,7 @@ impl Module {
         }
         let plan = Plan::new(&data, &types)?;
         check_reachable(&data, &plan).map_err(LoadError::from)?;
-        crate::bound::check(engine, &data, &types, base)?;
+        crate::bound::check(&data, &types, base)?;
         #[cfg(feature = "std")]
         if let Some(pool) = engine.pool() {
             pool.check(&plan)?;
