@@ -14,11 +14,13 @@ use crate::{capi, support};
 /// With the host's C library, and with its own.
 const KINDS: [&[&str]; 2] = [&[], &["--static"]];
 
+type Test = (&'static str, fn() -> Result<()>);
+
 pub(crate) fn trials() -> Vec<Trial> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Vec::new();
     }
-    let tests: [(&str, fn() -> Result<()>); 7] = [
+    let tests: [Test; 7] = [
         ("surroundings", surroundings),
         ("ends_as_with_a_runner", ends),
         ("static_has_no_interpreter", static_has_no_interpreter),

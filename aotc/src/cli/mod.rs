@@ -58,7 +58,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Compile a module to an object, a static library, an image, or text. `@FILE` stands for the arguments in FILE.
-    Compile(compile::Args),
+    Compile(Box<compile::Args>),
     /// Show what an artifact contains and needs.
     Inspect(inspect::Args),
     /// Run a program under WASI, or call one of its exports.

@@ -100,7 +100,7 @@ impl Activation {
 
 /// There are no shorter ways to make a call.
 #[derive(Default)]
-pub(crate) struct Outermost;
+pub(crate) struct Outermost(());
 
 impl Outermost {
     /// Does nothing.
