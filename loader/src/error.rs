@@ -73,7 +73,7 @@ pub enum LoadError {
         /// Its answer.
         source: std::io::Error,
     },
-    /// The allocator has no memory for what a module needs. The system's answer that it has none is [`LoadError::Os`];
+    /// The allocator has no memory for what a module needs. The system's answer that it has none is `LoadError::Os`;
     /// [`LoadError::is_out_of_memory`] is true of both.
     OutOfMemory {
         /// What was tried.
