@@ -17,7 +17,7 @@ use crate::support::{in_ci, root};
 /// Numbers of threads that are compared; the first twice.
 const THREADS: [usize; 5] = [1, 1, 2, 3, 8];
 
-/// Sums of artifacts, made on another machine.
+/// Sums of artifacts, as one machine made them, for others to compare with.
 const SUMS: &str = "fixtures/reproducible.txt";
 /// What there are sums of.
 const SUMMED: [&str; 3] =

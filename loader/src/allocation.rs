@@ -199,7 +199,7 @@ impl PoolingAllocationConfig {
     ///
     /// - Each store has one of the keys, in turn. A store finds no place when all of its key are taken, though others may be
     ///   free.
-    /// - Calls between the host and WebAssembly take some 50 ns longer, and do not take the shortest ways.
+    /// - Calls between the host and WebAssembly change the rights of the thread twice, and do not take the shortest ways.
     /// - The host may touch all memories. Threads that are older than the engine are let in when they touch one for the
     ///   first time; but where such a thread gives bytes of a memory that another thread lent it to a system call before, that
     ///   fails with `EFAULT`.
