@@ -18,6 +18,7 @@ use anyhow::Result;
 use rustix::mm::{self, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
 use super::keys::{self, Key};
+use super::near;
 use crate::error::LoadError;
 
 /// The host's page size, in bytes.
@@ -255,9 +256,9 @@ impl FileMapping {
         let code_bytes = (code.end - code.start) as usize;
         let protection = ProtFlags::READ | ProtFlags::EXEC;
         let flags = MapFlags::PRIVATE;
-        // SAFETY: a new mapping, at an address of the kernel's choice.
-        let text =
-            unsafe { mm::mmap(ptr::null_mut(), code_bytes, protection, flags, file, code.start) };
+        let wish = near::wish(code.start, code_bytes as u64);
+        // SAFETY: a new mapping, where there is none.
+        let text = unsafe { mm::mmap(wish, code_bytes, protection, flags, file, code.start) };
         let text = text.map_err(io::Error::from).map_err(LoadError::os(MAP_CODE))? as u64;
         // Owns the code until both are one mapping.
         let text = Self { base: text, bytes: code_bytes as u64 };
@@ -285,9 +286,9 @@ impl FileMapping {
     /// Maps the first `bytes` of `file`, readable.
     pub(crate) fn new(file: BorrowedFd<'_>, bytes: u64) -> Result<Self> {
         let flags = MapFlags::PRIVATE;
-        // SAFETY: a new mapping, at an address of the kernel's choice.
-        let base =
-            unsafe { mm::mmap(ptr::null_mut(), bytes as usize, ProtFlags::READ, flags, file, 0) };
+        let wish = near::wish(0, bytes);
+        // SAFETY: a new mapping, where there is none.
+        let base = unsafe { mm::mmap(wish, bytes as usize, ProtFlags::READ, flags, file, 0) };
         let base = base.map_err(io::Error::from).map_err(LoadError::os("map the artifact"))?;
         Ok(Self { base: base as u64, bytes })
     }

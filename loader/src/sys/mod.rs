@@ -10,6 +10,7 @@
 //! | file | what it gives |
 //! |---|---|
 //! | `mapping.rs` | reserved addresses, files mapped, pages given and taken back |
+//! | `near.rs` | addresses near the loader's code |
 //! | `cpu.rs` | features of the processor |
 //! | `dirty.rs` | which pages were written |
 //! | `keys.rs` | protection keys, on x86-64; elsewhere `no_keys.rs` |
@@ -41,6 +42,8 @@ pub(crate) mod keys;
 pub(crate) mod keys;
 #[cfg(feature = "std")]
 mod mapping;
+#[cfg(feature = "std")]
+mod near;
 #[cfg(feature = "std")]
 mod signals;
 #[cfg(feature = "async")]
