@@ -90,7 +90,7 @@ pub struct VmFunctionImport {
 pub struct VmHostFunc {
     /// If functions of its type [can be called directly](crate::types::can_call_directly): `extern "C" fn(ctx: *mut
     /// VmHostFunc, params: u64...) -> (result: u64, status: u64)`. Otherwise `array_call`. The status is 0, or
-    /// [`crate::builtin::STATUS_RAISED`] with the reason recorded.
+    /// [`crate::builtin::STATUS_RAISED`] with the reason recorded and the store's address as the result.
     pub call: u64,
     /// The loader's own: the function's data.
     pub data: u64,
@@ -148,10 +148,9 @@ pub struct VmStoreCtx {
     pub entry_fp: u64,
     /// Address in the innermost entry trampoline at which a raise resumes.
     pub entry_handler: u64,
-    /// Frame pointer of the last exit trampoline: its caller's frame is the youngest wasm frame's.
+    /// Frame pointer of the last exit trampoline. There is the youngest wasm frame's, and a word above it the return
+    /// address into it.
     pub exit_fp: u64,
-    /// Return address of the last exit trampoline, in the youngest wasm frame.
-    pub exit_pc: u64,
     /// Address of `extern "C" fn(store: *mut VmStoreCtx) -> !`, which resumes at `entry_handler` with
     /// `entry_sp` and `entry_fp`. The reason was recorded before.
     pub raise: u64,
@@ -307,8 +306,6 @@ pub mod store {
     pub const ENTRY_HANDLER: Field = field(offset_of!(VmStoreCtx, entry_handler) as i32, Variable);
     /// [`VmStoreCtx::exit_fp`].
     pub const EXIT_FP: Field = field(offset_of!(VmStoreCtx, exit_fp) as i32, Variable);
-    /// [`VmStoreCtx::exit_pc`].
-    pub const EXIT_PC: Field = field(offset_of!(VmStoreCtx, exit_pc) as i32, Variable);
     /// [`VmStoreCtx::raise`].
     pub const RAISE: Field = field(offset_of!(VmStoreCtx, raise) as i32, Constant);
     /// [`VmStoreCtx::fuel`].
@@ -437,7 +434,7 @@ const _: () = {
     assert!(size_of::<VmHostFuncRef>() == 64);
     assert!(size_of::<VmTableDefinition>() == 24);
     assert!(size_of::<VmMemoryDefinition>() == 16);
-    assert!(size_of::<VmStoreCtx>() == 80);
+    assert!(size_of::<VmStoreCtx>() == 72);
     assert!(size_of::<VmValue>() == 16);
     assert!(core::mem::align_of::<u64>() == 8);
     assert!(ctx::STORE.offset == -8 && ctx::CODE_BASE.offset == -16);

@@ -372,6 +372,8 @@ pub(crate) mod sealed {
     pub trait Slot: Sized {
         /// Whether it is a vector, which no direct call passes.
         const IS_VECTOR: bool = false;
+        /// Whether reading it makes a root.
+        const IS_ROOTED: bool = false;
         /// Writes it.
         fn to_slot(self, store: &mut StoreOpaque, slot: &mut VmValue);
         /// Reads it.
@@ -497,6 +499,8 @@ impl WasmTy for Option<Func> {
 }
 
 impl Slot for Option<ExternRef> {
+    const IS_ROOTED: bool = true;
+
     #[inline]
     fn to_slot(self, store: &mut StoreOpaque, slot: &mut VmValue) {
         Ref::Extern(self).to_raw(store).to_slot(store, slot);

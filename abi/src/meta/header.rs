@@ -261,7 +261,6 @@ const fn vmctx_hash(mut hash: u64) -> u64 {
         vmctx::store::ENTRY_FP.offset as usize,
         vmctx::store::ENTRY_HANDLER.offset as usize,
         vmctx::store::EXIT_FP.offset as usize,
-        vmctx::store::EXIT_PC.offset as usize,
         vmctx::store::RAISE.offset as usize,
         vmctx::store::FUEL.offset as usize,
         vmctx::store::EPOCH_DEADLINE.offset as usize,

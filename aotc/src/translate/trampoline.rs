@@ -23,8 +23,8 @@ use aotc_abi::types::{ValType, can_call_directly};
 use aotc_abi::vmctx::{self, Field};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, GlobalValueData,
-    InstBuilder, MemFlagsData, Value, types,
+    Block, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, InstBuilder, MemFlagsData,
+    Value, types,
 };
 
 use super::access::Region;
@@ -162,7 +162,7 @@ impl<'a> Translator<'a, '_> {
 
     fn exit_directly(&mut self, params: &[ValType], results: &[ValType]) {
         let block_params = self.builder.block_params(self.entry_block).to_vec();
-        let store = self.leave_wasm();
+        self.leave_wasm();
         let mut args = vec![self.ctx];
         let values = params.iter().zip(&block_params[1..]);
         args.extend(values.map(|(&ty, &value)| self.bits_of_value(ty, value)));
@@ -173,7 +173,8 @@ impl<'a> Translator<'a, '_> {
         let [bits, status] = *self.builder.inst_results(call) else {
             unreachable!("a direct call gives a result and a status")
         };
-        self.raise_if(status, store);
+        // With a raise comes the store.
+        self.raise_if(status, bits);
         let values: Vec<Value> = results.iter().map(|&ty| self.value_of_bits(ty, bits)).collect();
         self.emit_return(&values);
     }
@@ -210,10 +211,6 @@ impl<'a> Translator<'a, '_> {
         // When the stack is exhausted there is still room to say so.
         let store = match builtin {
             Builtin::Trap => self.record_exit(),
-            Builtin::OutOfFuel | Builtin::NewEpoch => {
-                self.check_host_stack();
-                self.record_exit()
-            }
             _ => self.leave_wasm(),
         };
         let table = self.load_ctx_field(vmctx::ctx::BUILTINS);
@@ -249,41 +246,19 @@ impl<'a> Translator<'a, '_> {
         self.builder.ins().return_call_indirect(signature, code, &args);
     }
 
-    /// Records where wasm is left, and lets the prologue see that the host has stack enough. Gives
-    /// back the store.
+    /// Sees that the host has stack enough, and records where wasm is left. Gives back the store.
     pub(super) fn leave_wasm(&mut self) -> Value {
-        if self.env.options.trap_style == TrapStyle::Signals {
-            let flags = self.record_flags(Region::Store);
-            let function = &mut self.builder.func;
-            let ctx = function.create_global_value(GlobalValueData::VMContext);
-            let flags = function.dfg.mem_flags.insert(flags).expect("few memory flags");
-            let load = |base, field: Field| GlobalValueData::Load {
-                base,
-                offset: field.offset.into(),
-                global_type: types::I64,
-                flags,
-            };
-            let store = function.create_global_value(load(ctx, vmctx::ctx::STORE));
-            let limit = function.create_global_value(load(store, vmctx::store::STACK_LIMIT));
-            function.stack_limit = Some(limit);
-        }
-        self.record_exit()
-    }
-
-    /// Checks that the host has stack enough, where the prologue cannot: it needs a register for that, and this
-    /// function keeps all of them.
-    fn check_host_stack(&mut self) {
+        // With explicit traps, every prologue has looked.
         if self.env.options.trap_style == TrapStyle::Signals {
             self.compare_stack();
         }
+        self.record_exit()
     }
 
     fn record_exit(&mut self) -> Value {
         let store = self.load_ctx_field(vmctx::ctx::STORE);
         let fp = self.builder.ins().get_frame_pointer(types::I64);
-        let pc = self.builder.ins().get_return_address(types::I64);
         self.store_to_store(store, vmctx::store::EXIT_FP, fp);
-        self.store_to_store(store, vmctx::store::EXIT_PC, pc);
         store
     }
 

@@ -15,25 +15,48 @@
 #![allow(unsafe_code, reason = "compiled code calls in with raw pointers")]
 
 use anyhow::Result;
+use aotc_abi::builtin::STATUS_RAISED;
 use aotc_abi::types::can_call_directly;
-use aotc_abi::vmctx::{VmHostFunc, VmValue};
+use aotc_abi::vmctx::{VmHostFunc, VmStoreCtx, VmValue};
 
 use super::Caller;
 use super::arity::for_each_arity;
-use super::host::{ArrayCall, run_closure};
+use super::host::{ArrayCall, Roots, call_host, run_closure, store_of};
 use crate::call::{DirectReturn, of_u64};
 use crate::types::FuncType;
 
 /// A closure over the bits of its arguments, as many as `Bits` has. What it gives are those of its result, if it has one.
-pub(crate) trait DirectClosure<T, Bits>:
-    Fn(Caller<'_, T>, Bits) -> Result<u64> + Send + Sync + 'static
-{
+pub(crate) trait DirectClosure<T: 'static, Bits>: Send + Sync + 'static {
+    /// Whether it may make roots.
+    const ROOTS: Roots;
+    /// Calls it.
+    fn call(&self, caller: Caller<'_, T>, bits: Bits) -> Result<u64>;
 }
 
-impl<T: 'static, Bits, F> DirectClosure<T, Bits> for F where
-    F: Fn(Caller<'_, T>, Bits) -> Result<u64> + Send + Sync + 'static
-{
+/// A closure that may make roots.
+pub(super) struct Rooting<F>(pub(super) F);
+
+/// A closure that makes none.
+pub(super) struct Rootless<F>(pub(super) F);
+
+macro_rules! direct_closure {
+    ($type:ident: $roots:expr) => {
+        impl<T: 'static, Bits, F> DirectClosure<T, Bits> for $type<F>
+        where
+            F: Fn(Caller<'_, T>, Bits) -> Result<u64> + Send + Sync + 'static,
+        {
+            const ROOTS: Roots = $roots;
+
+            #[inline(always)]
+            fn call(&self, caller: Caller<'_, T>, bits: Bits) -> Result<u64> {
+                (self.0)(caller, bits)
+            }
+        }
+    };
 }
+
+direct_closure!(Rooting: Roots::MayBeMade);
+direct_closure!(Rootless: Roots::None);
 
 /// The ways into host functions with as many parameters as the array has elements. Functions are given by their addresses.
 pub(crate) trait DirectParams: Sized {
@@ -57,7 +80,9 @@ macro_rules! direct_params {
                     ) -> DirectReturn {
                         // SAFETY: the file's contract, and `enter` is put into the record of such a closure.
                         unsafe {
-                            run_closure(host, |closure: &F, caller| closure(caller, [$($name),*]))
+                            run_closure(host, F::ROOTS, |closure: &F, caller| {
+                                closure.call(caller, [$($name),*])
+                            })
                         }
                     }
                     enter::<T, F> as *const () as u64
@@ -71,12 +96,12 @@ macro_rules! direct_params {
                         let mut slots = [VmValue::default(); if $count == 0 { 1 } else { $count }];
                         $(slots[$index].set_bits($name);)*
                         // SAFETY: the file's contract; there is at most one result, and a slot for it.
-                        let status = unsafe {
-                            let array_call: ArrayCall =
-                                core::mem::transmute((*host).array_call as usize);
-                            array_call(host, slots.as_mut_ptr())
-                        };
-                        DirectReturn { result: slots[0].bits(), status: status.into() }
+                        let status = unsafe { call_host(host as u64, slots.as_mut_ptr()) };
+                        match status {
+                            0 => DirectReturn { result: slots[0].bits(), status: 0 },
+                            // SAFETY: the file's contract.
+                            _ => raised(unsafe { store_of(host) }),
+                        }
                     }
                     collect as *const () as u64
                 }
@@ -118,6 +143,11 @@ macro_rules! direct_params {
 }
 
 for_each_arity!(direct_params);
+
+/// What the direct call of a function of the store at `store` gives that has raised.
+pub(super) fn raised(store: *mut VmStoreCtx) -> DirectReturn {
+    DirectReturn { result: store as u64, status: STATUS_RAISED.into() }
+}
 
 /// Whether functions of this type are called directly.
 pub(super) fn has_direct_calls(ty: &FuncType) -> bool {

@@ -14,8 +14,7 @@ use core::any::Any;
 use core::marker::PhantomData;
 
 use anyhow::{Error, Result, bail};
-use aotc_abi::builtin::STATUS_RAISED;
-use aotc_abi::vmctx::{VmHostFunc, VmValue, ctx};
+use aotc_abi::vmctx::{VmHostFunc, VmStoreCtx, VmValue, ctx};
 
 use super::direct::{self, DirectClosure, DirectParams};
 use super::{Caller, RawFunc};
@@ -23,7 +22,7 @@ use crate::call::{self, DirectReturn};
 use crate::prelude::*;
 use crate::store::{CallHook, StoreContextMut, StoreInner, StoreOpaque, restrict_again};
 use crate::types::FuncType;
-use crate::unwind;
+use crate::unwind::{self, Payload};
 use crate::value::Val;
 use crate::vmctx::VmPtr;
 
@@ -174,11 +173,10 @@ pub(crate) unsafe fn call_host(host: u64, values: *mut VmValue) -> u32 {
 }
 
 /// Calls a host function between two events of the call hook. It may touch all memories; who called it, what it could before.
-#[cold]
-fn with_hook<T: 'static, R>(
+fn with_hook<T: 'static>(
     store: &mut StoreInner<T>,
-    call: impl FnOnce(&mut StoreInner<T>) -> Result<R>,
-) -> Result<R> {
+    call: impl FnOnce(&mut StoreInner<T>) -> Result<u64>,
+) -> Result<u64> {
     let key = store.opaque.open_keys();
     let between = |store: &mut StoreInner<T>| {
         store.opaque.tell(CallHook::CallingHost)?;
@@ -205,7 +203,16 @@ where
         (closure.closure)(caller, slots).map(|()| 0)
     };
     // SAFETY: the file's contract, and this is put into the record of such a closure.
-    unsafe { run_closure(host, run) }.status as u32
+    unsafe { run_closure(host, Roots::MayBeMade, run) }.status as u32
+}
+
+/// Whether a call of a host function may make roots: handles that it is given are roots until it returns.
+#[derive(Clone, Copy)]
+pub(super) enum Roots {
+    /// It has a [`Caller`], or a handle among its parameters.
+    MayBeMade,
+    /// It knows nothing of the store.
+    None,
 }
 
 /// Calls a host function's closure through `run`, which gives the bits of the result. What it returned or raised is the
@@ -216,49 +223,89 @@ where
 #[inline(always)]
 pub(super) unsafe fn run_closure<T: 'static, C>(
     host: *mut VmHostFunc,
+    roots: Roots,
     run: impl FnOnce(&C, Caller<'_, T>) -> Result<u64>,
 ) -> DirectReturn {
-    // SAFETY: the caller's promise.
-    let (host, vm_store) = unsafe {
-        let store =
-            host.byte_offset(ctx::STORE.offset as isize).cast::<*mut StoreInner<T>>().read();
-        (&*host, store)
-    };
     // SAFETY: the caller's promise; `record` put the closure's address there.
-    let closure = unsafe { &*(host.data as *const C) };
-    // SAFETY: as above. Handles that the function is given are roots until it returns.
-    let roots = unsafe { (*vm_store).opaque.extern_refs.root_count() };
-    let outcome = unwind::catch(|| {
-        // SAFETY: as above.
-        let store = StoreContextMut(unsafe { &mut *vm_store });
-        let ctx = host.caller;
-        let result = if store.0.opaque.has_call_hook() {
-            with_hook(store.0, |store| run(closure, Caller { store: StoreContextMut(store), ctx }))
-        } else {
-            run(closure, Caller { store, ctx })
-        };
-        match result {
-            Ok(result) => DirectReturn { result, status: 0 },
-            // SAFETY: as above; the closure has returned.
-            Err(error) => fail(unsafe { &mut (*vm_store).opaque }, error),
+    unsafe {
+        let store = store_of(host).cast::<StoreInner<T>>();
+        let closure = &*((*host).data as *const C);
+        let ctx = (*host).caller;
+        let run = |store: &mut _| run(closure, Caller { store: StoreContextMut(store), ctx });
+        if (*store).opaque.has_call_hook() {
+            return run_with_hook(store, run);
         }
-    });
-    // SAFETY: as above; the closure has returned.
-    let store: &mut StoreOpaque = unsafe { &mut (*vm_store).opaque };
-    store.extern_refs.unroot(roots);
-    outcome.unwrap_or_else(|panic| {
-        store.record_panic(panic);
-        RAISED
-    })
+        run_caught(store, roots, run)
+    }
 }
 
-/// What a host function returns whose error or panic is recorded.
-const RAISED: DirectReturn = DirectReturn { result: 0, status: STATUS_RAISED as u64 };
+/// The store of a host function.
+///
+/// # Safety
+/// `host` has its prefix below.
+#[inline]
+pub(super) unsafe fn store_of(host: *const VmHostFunc) -> *mut VmStoreCtx {
+    // SAFETY: the caller's promise.
+    unsafe { host.byte_offset(ctx::STORE.offset as isize).cast::<*mut VmStoreCtx>().read() }
+}
 
-/// Records a host function's error.
+/// As [`run_caught`], between two events of the call hook.
+///
+/// # Safety
+/// As [`run_caught`].
 #[cold]
 #[inline(never)]
-fn fail(store: &mut StoreOpaque, error: Error) -> DirectReturn {
-    store.record_error(error);
-    RAISED
+unsafe fn run_with_hook<T: 'static>(
+    store: *mut StoreInner<T>,
+    run: impl FnOnce(&mut StoreInner<T>) -> Result<u64>,
+) -> DirectReturn {
+    // SAFETY: the caller's promise.
+    unsafe { run_caught(store, Roots::MayBeMade, |store| with_hook(store, run)) }
+}
+
+/// Runs what a host function does, and catches its panic.
+///
+/// # Safety
+/// `store` is a store that nothing else uses now.
+#[inline(always)]
+unsafe fn run_caught<T: 'static>(
+    store: *mut StoreInner<T>,
+    roots: Roots,
+    run: impl FnOnce(&mut StoreInner<T>) -> Result<u64>,
+) -> DirectReturn {
+    // SAFETY: the caller's promise, three times: what borrowed the store has ended each time.
+    unsafe {
+        let root_count = match roots {
+            Roots::MayBeMade => Some((*store).opaque.extern_refs.root_count()),
+            Roots::None => None,
+        };
+        match unwind::catch(|| run(&mut *store)) {
+            Ok(Ok(result)) => {
+                if let Some(count) = root_count {
+                    (*store).opaque.extern_refs.unroot(count);
+                }
+                DirectReturn { result, status: 0 }
+            }
+            Ok(Err(error)) => raise(&mut (*store).opaque, root_count, Ok(error)),
+            Err(panic) => raise(&mut (*store).opaque, root_count, Err(panic)),
+        }
+    }
+}
+
+/// Records a host function's error or panic.
+#[cold]
+#[inline(never)]
+fn raise(
+    store: &mut StoreOpaque,
+    root_count: Option<usize>,
+    reason: Result<Error, Payload>,
+) -> DirectReturn {
+    if let Some(count) = root_count {
+        store.extern_refs.unroot(count);
+    }
+    match reason {
+        Ok(error) => store.record_error(error),
+        Err(panic) => store.record_panic(panic),
+    }
+    direct::raised(store.vm.get())
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use aotc_abi::vmctx::VmValue;
 
 use super::Caller;
+use super::direct::{Rooting, Rootless};
 use super::host::{HostFunc, SlotClosure};
 use super::typed::sealed::Results;
 use crate::engine::Engine;
@@ -129,7 +130,11 @@ macro_rules! into_func {
                         let result = self($($name::from_bits(_bits[$index], _store)),*);
                         result.to_bits(_store)
                     };
-                    return HostFunc::over_bits(ty, closure);
+                    return if const { false $(|| $name::IS_ROOTED)* } {
+                        HostFunc::over_bits(ty, Rooting(closure))
+                    } else {
+                        HostFunc::over_bits(ty, Rootless(closure))
+                    };
                 }
                 let closure = move |_caller: Caller<'_, T>, _slots: &mut [VmValue]| {
                     let _store = &mut _caller.store.0.opaque;
@@ -165,7 +170,7 @@ macro_rules! into_func {
                         );
                         result.to_bits(&mut caller.store.0.opaque)
                     };
-                    return HostFunc::over_bits(ty, closure);
+                    return HostFunc::over_bits(ty, Rooting(closure));
                 }
                 let closure = move |mut caller: Caller<'_, T>, _slots: &mut [VmValue]| {
                     let ctx = caller.ctx;

@@ -8,6 +8,16 @@
 /// Most frames that are recorded: the youngest. Others are counted.
 pub(super) const FRAMES_MAX: usize = 64;
 
+/// Where the caller of the frame at `fp` goes on, and the caller's frame pointer.
+///
+/// # Safety
+/// `fp` is a frame pointer of compiled code that has not returned.
+pub(super) unsafe fn caller(fp: u64) -> (u64, u64) {
+    let fp = fp as *const u64;
+    // SAFETY: the caller's promise.
+    unsafe { (fp.add(1).read(), fp.read()) }
+}
+
 /// Gives `record` the frame at `pc` and its callers up to the entry trampoline's.
 ///
 /// ```text
@@ -24,8 +34,7 @@ pub(super) unsafe fn walk(mut pc: u64, mut fp: u64, entry_fp: u64, mut record: i
             return;
         }
         // SAFETY: a frame between the innermost and the entry's, on the stack.
-        let (caller_fp, return_address) =
-            unsafe { ((fp as *const u64).read(), (fp as *const u64).add(1).read()) };
+        let (return_address, caller_fp) = unsafe { caller(fp) };
         if caller_fp >= entry_fp || caller_fp <= fp {
             return;
         }

@@ -159,7 +159,6 @@ impl Activation {
         vm.entry_fp = saved.entry_fp;
         vm.entry_handler = saved.entry_handler;
         vm.exit_fp = saved.exit_fp;
-        vm.exit_pc = saved.exit_pc;
     }
 }
 
@@ -369,9 +368,10 @@ fn record_frames_at_exit(vm: *mut VmStoreCtx) {
         // SAFETY: the store is borrowed by the caller; an activation that is on the stack has been
         // left through an exit trampoline, since the host is running.
         unsafe {
-            let VmStoreCtx { exit_pc, exit_fp, .. } = vm.read();
+            let exit_fp = (*vm).exit_fp;
             if exit_fp != 0 {
-                record_activations(thread, activation, exit_pc, (exit_fp as *const u64).read());
+                let (pc, fp) = frames::caller(exit_fp);
+                record_activations(thread, activation, pc, fp);
             }
         }
     });
@@ -441,8 +441,7 @@ unsafe fn record_activations(thread: &Thread, activation: *const Activation, pc:
                 return;
             }
             entry_fp = saved.entry_fp;
-            pc = saved.exit_pc;
-            fp = (saved.exit_fp as *const u64).read();
+            (pc, fp) = frames::caller(saved.exit_fp);
         }
     }
 }

@@ -94,7 +94,6 @@ impl Activation {
         vm.entry_fp = self.saved.entry_fp;
         vm.entry_handler = self.saved.entry_handler;
         vm.exit_fp = self.saved.exit_fp;
-        vm.exit_pc = self.saved.exit_pc;
     }
 }
 
@@ -156,8 +155,8 @@ pub(crate) fn with_frames_at_exit<R>(vm: *mut VmStoreCtx, f: impl FnOnce(&[u64],
         let mut activation = (*vm.cast_const().cast::<StoreOpaque>()).youngest.0.get();
         let mut fields = vm.read();
         while !activation.is_null() && fields.exit_fp != 0 {
-            let fp = (fields.exit_fp as *const u64).read();
-            frames::walk(fields.exit_pc, fp, fields.entry_fp, &mut record);
+            let (pc, fp) = frames::caller(fields.exit_fp);
+            frames::walk(pc, fp, fields.entry_fp, &mut record);
             fields = (*activation).saved;
             activation = (*activation).previous;
         }
