@@ -76,6 +76,11 @@ impl Module {
         Self::check_copy(engine, Found { source, bytes: data, text, order, image }, copy)
     }
 
+    /// Whether the embedder may make the image.
+    pub(crate) fn has_image_creator(&self) -> bool {
+        self.inner.engine.config().images.0.is_some()
+    }
+
     /// What to map an instance's image from.
     ///
     /// # Errors

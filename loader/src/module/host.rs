@@ -1,5 +1,7 @@
 //! Whether an artifact fits the program, the processor and the kernel it is to run on.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use aotc_abi::meta::{CodeOrder, ModuleData};
 use aotc_abi::target::{Arch, CPU_FEATURES, CpuFeatures, Interruption, Os, Target, TrapStyle};
 
@@ -85,10 +87,20 @@ fn names(set: CpuFeatures, arch: Arch) -> Vec<String> {
 /// Largest guard behind a memory, in bytes.
 pub(crate) const GUARD_BYTES_MAX: u64 = 1 << 40;
 
-/// The features of this processor, which is of `arch`, that artifacts can ask for.
+/// The features of this processor, which is of `arch`, that artifacts can ask for. It is asked once.
 pub(crate) fn cpu_features(arch: Arch) -> CpuFeatures {
-    CPU_FEATURES
-        .iter()
-        .filter(|feature| feature.arch == arch && sys::has_cpu_feature(feature.name))
-        .fold(CpuFeatures::NONE, |set, feature| set.with(feature))
+    /// What it answered, and a bit that no feature has; 0 before.
+    static ANSWER: AtomicU64 = AtomicU64::new(0);
+    const ANSWERED: u64 = 1 << 63;
+    let mut answer = ANSWER.load(Ordering::Relaxed);
+    if answer == 0 {
+        let cpu = sys::Cpu::ask();
+        let CpuFeatures(found) = CPU_FEATURES
+            .iter()
+            .filter(|feature| feature.arch == arch && cpu.has(feature.name))
+            .fold(CpuFeatures::NONE, |set, feature| set.with(feature));
+        answer = found | ANSWERED;
+        ANSWER.store(answer, Ordering::Relaxed);
+    }
+    CpuFeatures(answer & !ANSWERED)
 }

@@ -122,6 +122,11 @@ impl Reservation {
         self.color(offset, bytes, Access::ReadWrite)
     }
 
+    /// Whether what is mapped in it has a protection key of its own.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Gives `bytes` from `offset` the reservation's key, if it has one, and with it sets what may be done there. Pages keep
     /// their key when they are protected and forgotten, and lose it when something is mapped over them.
     pub(crate) fn color(&self, offset: u64, bytes: u64, access: Access) -> Result<()> {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `raise.rs` | leaving wasm |
 //! | `frames.rs` | the frames of compiled code |
+//! | `cpu/*.rs` | features of the processor |
 //!
 //! With the feature `std`, Linux:
 //!
@@ -11,7 +12,6 @@
 //! |---|---|
 //! | `mapping.rs` | reserved addresses, files mapped, pages given and taken back |
 //! | `near.rs` | addresses near the loader's code |
-//! | `cpu.rs` | features of the processor |
 //! | `dirty.rs` | which pages were written |
 //! | `keys.rs` | protection keys, on x86-64; elsewhere `no_keys.rs` |
 //! | `file.rs` | opening files, sealed files in memory |
@@ -22,15 +22,15 @@
 //!
 //! Without it, no operating system: `stub/*.rs`.
 
+mod cpu;
 mod frames;
 mod raise;
 
+pub(crate) use cpu::Cpu;
 pub(crate) use raise::raise_address;
 
 #[cfg(feature = "std")]
 mod arch;
-#[cfg(feature = "std")]
-mod cpu;
 #[cfg(feature = "std")]
 mod dirty;
 #[cfg(feature = "std")]
@@ -53,7 +53,6 @@ pub(crate) mod thread;
 
 #[cfg(feature = "std")]
 pub(crate) use self::{
-    cpu::has as has_cpu_feature,
     dirty::{RUNS_MAX, Run, dirty_runs, own_bytes, tells_dirty_pages},
     file::{open, read_at, sealed_memory_file},
     mapping::{Access, ExactMapping, FileMapping, Reservation, page_bytes},
@@ -71,7 +70,6 @@ mod stub;
 
 #[cfg(not(feature = "std"))]
 pub(crate) use self::stub::{
-    cpu::has as has_cpu_feature,
     memory::{Access, ExactMapping, Reservation, SysError, page_bytes},
     thread,
 };
