@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 use super::address_map::AddressMap;
+use super::builder::Builder;
 use super::check::Checker;
 use super::header::{FORMAT_VERSION, Header, LAYOUT_HASH, MAGIC, Section};
 use super::lines::LineFrames;
@@ -179,13 +180,9 @@ impl<'a> ModuleData<'a> {
         Ok(Self { bytes: &bytes[..blob_bytes as usize], header })
     }
 
-    /// The same module data, checked already, at another place.
-    ///
-    /// # Panics
-    /// If `bytes` are fewer. That they are the same is the caller's promise: if they are not, what this gives is as
-    /// unchecked as they are.
-    pub fn moved_to<'b>(&self, bytes: &'b [u8]) -> ModuleData<'b> {
-        ModuleData { bytes: &bytes[..self.bytes.len()], header: self.header.clone() }
+    /// Whether there is a block of bytes that compiled code reads, which is before all sections.
+    pub fn has_block(&self) -> bool {
+        self.header.sections[Section::Types as usize].offset > Builder::DATA_START
     }
 
     /// The header.

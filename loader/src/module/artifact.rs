@@ -79,14 +79,15 @@ impl Module {
         // SAFETY: the caller's promise.
         let contents: &'static [u8] = unsafe { memory.as_ref() };
         let layout = image::parse(&contents)?;
-        let base = contents.as_ptr() as u64;
-        if !base.is_multiple_of(sys::page_bytes()) {
+        let start = contents.as_ptr() as u64;
+        if !start.is_multiple_of(sys::page_bytes()) {
             return Err(LoadError::image("it does not start on a page boundary").into());
         }
         let found = Found {
             source: Source::Linked,
             bytes: &contents[layout.data_range()],
-            text: base + layout.text.start..base + layout.text.end,
+            base: start + layout.data.start,
+            text: start + layout.text.start..start + layout.text.end,
             order: CodeOrder::Sorted,
             image: None,
         };
@@ -120,15 +121,18 @@ impl Module {
         self.image_source().map(|_| ())
     }
 
-    /// The addresses of the module data: the artifact without its code if that lies elsewhere, and with it if it was
-    /// mapped. For `mlock` and the like; nothing in it may be changed.
+    /// The addresses of the artifact as far as it is mapped: of a small file that is the code alone. Of a module that is linked
+    /// or opened as a library, those of the module data. For `mlock` and the like; nothing in it may be changed.
     pub fn image_range(&self) -> Range<*const u8> {
-        let mut range = self.inner.data.bytes().as_ptr_range();
-        if matches!(self.inner.source, Source::Mapped(_)) {
-            let text = self.text().as_ptr_range();
-            range = range.start.min(text.start)..range.end.max(text.end);
+        let data = self.inner.data.bytes().as_ptr_range();
+        let text = self.text().as_ptr_range();
+        match self.inner.source {
+            Source::Mapped(_) => data.start.min(text.start)..data.end.max(text.end),
+            Source::Read(..) => text,
+            #[cfg(feature = "dlopen")]
+            Source::Library(_) => data,
+            Source::Linked => data,
         }
-        range
     }
 
     /// The code. Of a module that is linked into a program, from its first function to its last, with what the linker put

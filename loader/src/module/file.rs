@@ -7,6 +7,7 @@
 
 use alloc::borrow::Cow;
 use core::ops::Range;
+use core::ptr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -59,21 +60,37 @@ impl Module {
             return Err(LoadError::image("the file is empty").into());
         }
         // What is looked at is read, so that code is mapped over pages that were not touched, and nothing needs to be
-        // mapped behind it. A small module is read as a whole: the kernel copies it faster than it serves the page
-        // faults of looking at the mapping.
+        // mapped behind it. A small module is read as a whole, and then only its code is mapped, if that reads nothing of the
+        // rest: the kernel copies it faster than it makes another mapping and serves the page faults of looking at that.
         let input = FileInput::new(file.as_fd(), bytes)?;
         let layout = image::parse(&input)?;
-        let head = input.head;
-        let mapping = map_layout(file.as_fd(), &layout)?;
-        // SAFETY: the module keeps the mapping as long as the contents; nobody changes the file.
-        let contents: &'static [u8] = unsafe { mapping.contents() };
-        let data = &contents[layout.data_range()];
-        let text = mapping.base() + layout.text.start..mapping.base() + layout.text.end;
-        let image = Some(Image { file, offset: layout.data.start });
-        let order = CodeOrder::Sorted;
-        let source = Source::Mapped(mapping);
-        let copy = head.get(layout.data_range());
-        Self::check_copy(engine, Found { source, bytes: data, text, order, image }, copy)
+        let is_read = !layout.text.is_empty()
+            && input.is_whole()
+            && ModuleData::parse_header(&input.head[layout.data_range()])
+                .is_ok_and(|data| !data.has_block());
+        let (source, contents, start) = if is_read {
+            let code = FileMapping::code(file.as_fd(), layout.text.clone())?;
+            let contents = input.head;
+            // SAFETY: the module keeps them, and nobody changes them.
+            let kept: &'static [u8] = unsafe { &*ptr::from_ref(&contents[..]) };
+            let start = code.base().wrapping_sub(layout.text.start);
+            (Source::Read(contents, code), kept, start)
+        } else {
+            let mapping = map_layout(file.as_fd(), &layout)?;
+            // SAFETY: the module keeps the mapping as long as the contents; nobody changes the file.
+            let contents: &'static [u8] = unsafe { mapping.contents() };
+            let start = mapping.base();
+            (Source::Mapped(mapping), contents, start)
+        };
+        let found = Found {
+            source,
+            bytes: &contents[layout.data_range()],
+            base: start.wrapping_add(layout.data.start),
+            text: start.wrapping_add(layout.text.start)..start.wrapping_add(layout.text.end),
+            order: CodeOrder::Sorted,
+            image: Some(Image { file, offset: layout.data.start }),
+        };
+        Self::check(engine, found)
     }
 
     /// Whether the embedder may make the image.
@@ -152,6 +169,11 @@ impl<'a> FileInput<'a> {
         let read = sys::read_at(file, 0, &mut head).map_err(LoadError::os("read the file"))?;
         head.truncate(read);
         Ok(Self { file, bytes, head })
+    }
+
+    /// Whether all of it was read.
+    fn is_whole(&self) -> bool {
+        self.head.len() as u64 == self.bytes
     }
 }
 

@@ -52,10 +52,11 @@ impl Module {
             let descriptor = descriptor.ok_or_else(|| anyhow!("symbol `{symbol}` is null"))?;
             // SAFETY: the symbol that this file defines.
             let bytes = unsafe { linked_data(descriptor.cast()) }?;
-            let base = (descriptor as u64).wrapping_sub(layout.data.start);
-            let text = base + layout.text.start..base + layout.text.end;
+            let base = descriptor as u64;
+            let start = base.wrapping_sub(layout.data.start);
+            let text = start + layout.text.start..start + layout.text.end;
             let source = Source::Library(library);
-            Self::check(engine, Found { source, bytes, text, order, image: None })
+            Self::check(engine, Found { source, bytes, base, text, order, image: None })
         };
         open().with_context(|| format!("failed to load module from `{}`", path.display()))
     }

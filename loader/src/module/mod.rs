@@ -102,6 +102,8 @@ pub(crate) struct ModuleInner {
     id: u64,
     engine: Engine,
     data: ModuleData<'static>,
+    /// What code offsets count from: where the module data is, or would be if it were in memory as in the artifact.
+    code_base: u64,
     /// Where code may lie: of a linked module as far as code offsets lead, since the linker put its pieces anywhere.
     text: Range<u64>,
     order: CodeOrder,
@@ -133,6 +135,9 @@ enum Source {
     /// A mapping of ours.
     #[cfg(feature = "std")]
     Mapped(crate::sys::FileMapping),
+    /// A mapping of the code; the rest was read.
+    #[cfg(feature = "std")]
+    Read(Vec<u8>, crate::sys::FileMapping),
     /// The OS's linker.
     #[cfg(feature = "dlopen")]
     Library(libloading::Library),
@@ -156,6 +161,8 @@ struct Found {
     source: Source,
     /// Starts with the module data.
     bytes: &'static [u8],
+    /// [`ModuleInner::code_base`].
+    base: u64,
     text: Range<u64>,
     order: CodeOrder,
     image: Option<Image>,
@@ -174,28 +181,21 @@ impl Module {
     pub unsafe fn from_linked(engine: &Engine, descriptor: *const u8) -> Result<Module> {
         // SAFETY: the caller's promise.
         let bytes = unsafe { linked_data(descriptor) }?;
-        let at = bytes.as_ptr() as u64;
-        let text =
-            at.saturating_add_signed(LINKED_CODE.start)..at.saturating_add_signed(LINKED_CODE.end);
+        let base = bytes.as_ptr() as u64;
+        let text = base.saturating_add_signed(LINKED_CODE.start)
+            ..base.saturating_add_signed(LINKED_CODE.end);
         let order = CodeOrder::Linked;
-        Self::check(engine, Found { source: Source::Linked, bytes, text, order, image: None })
+        Self::check(engine, Found { source: Source::Linked, bytes, base, text, order, image: None })
     }
 
     fn check(engine: &Engine, found: Found) -> Result<Module> {
-        Self::check_copy(engine, found, None)
-    }
-
-    /// Checks what was found, looking at a copy of its module data if there is one.
-    fn check_copy(engine: &Engine, found: Found, copy: Option<&[u8]>) -> Result<Module> {
-        let Found { source, bytes, text, order, image } = found;
-        let looked_at = copy.unwrap_or(bytes);
-        let header = ModuleData::parse_header(looked_at).map_err(LoadError::from)?;
+        let Found { source, bytes, base, text, order, image } = found;
+        let header = ModuleData::parse_header(bytes).map_err(LoadError::from)?;
         host::check(&header, engine, order)?;
-        let base = bytes.as_ptr() as u64;
         let code = text.start.wrapping_sub(base) as i64..text.end.wrapping_sub(base) as i64;
         let data = match order {
-            CodeOrder::Sorted => ModuleData::parse(looked_at, code, order),
-            CodeOrder::Linked => ModuleData::parse_linked(looked_at),
+            CodeOrder::Sorted => ModuleData::parse(bytes, code, order),
+            CodeOrder::Linked => ModuleData::parse_linked(bytes),
         };
         let data = data.map_err(LoadError::from)?;
         let types = collect(data.types().iter().map(|ty| FuncType::from_meta(&data, &ty)))?;
@@ -209,8 +209,6 @@ impl Module {
         if let Some(pool) = engine.pool() {
             pool.check(&plan)?;
         }
-        // Nobody changes the file, so the mapping has the same bytes.
-        let data = data.moved_to(bytes);
         #[cfg(feature = "std")]
         if data.trap_style() == TrapStyle::Signals {
             crate::sys::install_handlers();
@@ -222,6 +220,7 @@ impl Module {
             engine: engine.clone(),
             plan,
             data,
+            code_base: base,
             text,
             order,
             sorted: OnceLock::new(),
@@ -401,7 +400,7 @@ impl ModuleInner {
     }
 
     pub(crate) fn code_base(&self) -> u64 {
-        self.data.bytes().as_ptr() as u64
+        self.code_base
     }
 
     /// From code offsets to places in [`Self::exact_text`].

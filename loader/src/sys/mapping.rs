@@ -255,9 +255,9 @@ pub(crate) struct FileMapping {
 }
 
 impl FileMapping {
-    /// Maps the first `code.end` bytes of `file`: `code` readable and executable, what is before it readable. `None` if
-    /// the addresses before those that the kernel chose for the code are taken.
-    pub(crate) fn before_code(file: BorrowedFd<'_>, code: Range<u64>) -> Result<Option<Self>> {
+    /// Maps the bytes `code` of `file`, readable and executable. There may be room before them for what is before them in the
+    /// file.
+    pub(crate) fn code(file: BorrowedFd<'_>, code: Range<u64>) -> Result<Self> {
         let code_bytes = (code.end - code.start) as usize;
         let protection = ProtFlags::READ | ProtFlags::EXEC;
         let flags = MapFlags::PRIVATE;
@@ -265,8 +265,14 @@ impl FileMapping {
         // SAFETY: a new mapping, where there is none.
         let text = unsafe { mm::mmap(wish, code_bytes, protection, flags, file, code.start) };
         let text = text.map_err(io::Error::from).map_err(LoadError::os(MAP_CODE))? as u64;
+        Ok(Self { base: text, bytes: code_bytes as u64 })
+    }
+
+    /// Maps the first `code.end` bytes of `file`: `code` readable and executable, what is before it readable. `None` if
+    /// the addresses before those that the kernel chose for the code are taken.
+    pub(crate) fn before_code(file: BorrowedFd<'_>, code: Range<u64>) -> Result<Option<Self>> {
         // Owns the code until both are one mapping.
-        let text = Self { base: text, bytes: code_bytes as u64 };
+        let text = Self::code(file, code.clone())?;
         let Some(base) = text.base.checked_sub(code.start) else { return Ok(None) };
         let flags = MapFlags::PRIVATE | MapFlags::FIXED_NOREPLACE;
         // SAFETY: a new mapping, where there is none.
