@@ -96,6 +96,9 @@ pub(crate) fn call(store: &mut StoreOpaque, callee: Callee, values: &mut [VmValu
         let entry: Entry = core::mem::transmute(callee.entry as usize);
         DirectReturn { result: 0, status: entry(callee.ctx, callee.code, values).into() }
     };
+    if let Some(outcome) = as_outermost(store, enter) {
+        return outcome.map(|_| ());
+    }
     activate(store, enter).map(|_| ())
 }
 
@@ -125,20 +128,32 @@ pub(crate) fn call_synchronously<A: DirectArguments>(
     callee: &DirectCallee,
     arguments: A,
 ) -> Result<u64> {
-    if store.is_plain() {
-        // SAFETY: the store is where it is until the activation is left, below.
-        if let Some(outermost) = unsafe { store.outermost.enter(store.vm.get()) } {
-            *store.reached.get_mut() = true;
-            // SAFETY: the file's contract.
-            let DirectReturn { result, status } = unsafe { arguments.enter(*callee) };
-            if status != 0 {
-                return Err(leave_outermost_raised(store, outermost));
-            }
-            outermost.leave();
-            return Ok(result);
-        }
+    // SAFETY: the file's contract.
+    match as_outermost(store, || unsafe { arguments.enter(*callee) }) {
+        Some(outcome) => outcome,
+        None => call_unusually(store, callee, arguments),
     }
-    call_unusually(store, callee, arguments)
+}
+
+/// Runs `enter`, which enters compiled code, as the thread's only activation. `None` if it is not, or the store is not plain:
+/// nothing has then been done.
+#[inline(always)]
+fn as_outermost(
+    store: &mut StoreOpaque,
+    enter: impl FnOnce() -> DirectReturn,
+) -> Option<Result<u64>> {
+    if !store.is_plain() {
+        return None;
+    }
+    // SAFETY: the store is where it is until the activation is left, below.
+    let outermost = unsafe { store.outermost.enter(store.vm.get()) }?;
+    *store.reached.get_mut() = true;
+    let DirectReturn { result, status } = enter();
+    if status != 0 {
+        return Some(Err(leave_outermost_raised(store, outermost)));
+    }
+    outermost.leave();
+    Some(Ok(result))
 }
 
 #[cold]
@@ -209,7 +224,7 @@ pub struct DirectReturn {
 }
 
 /// The arguments of a direct call.
-pub trait DirectArguments {
+pub trait DirectArguments: Copy {
     /// Calls.
     ///
     /// # Safety
