@@ -29,3 +29,18 @@ pub(super) fn wish(start: u64, bytes: u64) -> *mut c_void {
         _ => ptr::null_mut(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes_lie_below_the_code_and_apart() {
+        let here = wish as *const () as u64;
+        let first = wish(page_bytes(), 1) as u64;
+        let second = wish(0, 3 * page_bytes()) as u64;
+        assert!(here - DISTANCE_BYTES - SPAN_BYTES <= second && first < here - DISTANCE_BYTES);
+        // The first has a page before it, which belongs to it.
+        assert!(second + 3 * page_bytes() <= first - page_bytes());
+    }
+}
