@@ -1,6 +1,7 @@
 //! Declarations of a module for the programs that it is linked into, in their language.
 
 pub(crate) mod c;
+mod c_text;
 mod identifier;
 mod items;
 pub(crate) mod rust;
