@@ -11,7 +11,6 @@ use anyhow::Error;
 use aotc_abi::builtin::{AbiResult, AbiType, BUILTIN_COUNT, Builtin, FAILED, STATUS_RAISED};
 use aotc_abi::meta::ElemItemKind;
 use aotc_abi::trap::TrapKind;
-use aotc_abi::vmctx::ctx::STORE;
 
 use crate::backtrace;
 use crate::call::Raised;
@@ -311,8 +310,7 @@ unsafe fn status(ctx: u64, run: impl FnOnce(&mut StoreOpaque, u32) -> Result<(),
 unsafe fn interruption(ctx: u64, run: impl FnOnce(*mut StoreOpaque) -> anyhow::Result<()>) -> u32 {
     // SAFETY: the file's contract: the context's store, which nobody uses now; `StoreOpaque` starts with what
     // the address is that of.
-    let store =
-        unsafe { (ctx.wrapping_add_signed(STORE.offset.into()) as *const *mut StoreOpaque).read() };
+    let store = unsafe { vmctx::store_address(ctx) } as *mut StoreOpaque;
     // SAFETY: as above. The host that is called may touch all memories.
     let key = unsafe { &*store }.open_keys();
     let outcome = unwind::catch(|| run(store));
@@ -338,8 +336,7 @@ unsafe fn guard<R>(
     // SAFETY: the file's contract: the context's store, which nobody uses now; `StoreOpaque` starts with what
     // the address is that of.
     let (store, instance) = unsafe {
-        let store =
-            (ctx.wrapping_add_signed(STORE.offset.into()) as *const *mut StoreOpaque).read();
+        let store = vmctx::store_address(ctx) as *mut StoreOpaque;
         (&mut *store, vmctx::instance_number(ctx) as u32)
     };
     // A limiter or a memory's creator may touch all memories.

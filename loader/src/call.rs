@@ -93,7 +93,7 @@ pub(crate) fn call(store: &mut StoreOpaque, callee: Callee, values: &mut [VmValu
     }
     // SAFETY: the file's contract.
     let enter = || unsafe {
-        let entry: Entry = core::mem::transmute(callee.entry as usize);
+        let entry: Entry = core::mem::transmute(callee.entry as *const ());
         DirectReturn { result: 0, status: entry(callee.ctx, callee.code, values).into() }
     };
     if let Some(outcome) = as_outermost(store, enter) {
@@ -249,7 +249,7 @@ macro_rules! direct_arguments {
                 // SAFETY: the caller's promise: an entry for this number of parameters.
                 unsafe {
                     let entry: unsafe extern "C" fn(u64 $(, of_u64!($name))*, u64) -> DirectReturn =
-                        core::mem::transmute(entry as usize);
+                        core::mem::transmute(entry as *const ());
                     entry(ctx $(, self[$index])*, code)
                 }
             }

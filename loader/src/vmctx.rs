@@ -115,6 +115,17 @@ pub(crate) unsafe fn instance_number(ctx: u64) -> u64 {
     unsafe { VmPtr::new(ctx.wrapping_add_signed(vmctx::ctx::INSTANCE.offset.into())) }.read()
 }
 
+/// The address of the store that the prefix below a context holds, an instance's or a host function's. Records hold
+/// addresses, so that a pointer is made of what was read, never read itself.
+///
+/// # Safety
+/// A filled [`vmctx::VmCalleePrefix`] lies just below `ctx`, alive.
+#[inline]
+pub(crate) unsafe fn store_address(ctx: u64) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { VmPtr::new(ctx.wrapping_add_signed(vmctx::ctx::STORE.offset.into())) }.read()
+}
+
 /// An instance's context: the records below `address`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InstanceCtx {

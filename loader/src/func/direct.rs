@@ -116,7 +116,7 @@ macro_rules! direct_params {
                             let call: unsafe extern "C" fn(
                                 *mut VmHostFunc
                                 $(, of_u64!($name))*
-                            ) -> DirectReturn = core::mem::transmute((*host).call as usize);
+                            ) -> DirectReturn = core::mem::transmute((*host).call as *const ());
                             let returned = call(host $(, (*values.add($index)).bits())*);
                             if RESULTS > 0 {
                                 (*values).set_bits(returned.result);

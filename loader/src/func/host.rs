@@ -14,7 +14,7 @@ use core::any::Any;
 use core::marker::PhantomData;
 
 use anyhow::{Error, Result, bail};
-use aotc_abi::vmctx::{VmHostFunc, VmStoreCtx, VmValue, ctx};
+use aotc_abi::vmctx::{VmHostFunc, VmStoreCtx, VmValue};
 
 use super::direct::{self, DirectClosure, DirectParams};
 use super::{Caller, RawFunc};
@@ -24,7 +24,7 @@ use crate::store::{CallHook, StoreContextMut, StoreInner, StoreOpaque, restrict_
 use crate::types::FuncType;
 use crate::unwind::{self, Payload};
 use crate::value::Val;
-use crate::vmctx::VmPtr;
+use crate::vmctx::{self, VmPtr};
 
 /// A host function, not bound to a store.
 pub struct HostFunc {
@@ -167,7 +167,7 @@ pub(crate) unsafe fn call_host(host: u64, values: *mut VmValue) -> u32 {
     let host = host as *mut VmHostFunc;
     // SAFETY: the caller's promise: `host.array_call` is an `ArrayCall`, to be called with these.
     unsafe {
-        let call: ArrayCall = core::mem::transmute((*host).array_call as usize);
+        let call: ArrayCall = core::mem::transmute((*host).array_call as *const ());
         call(host, values)
     }
 }
@@ -246,7 +246,7 @@ pub(super) unsafe fn run_closure<T: 'static, C>(
 #[inline]
 pub(super) unsafe fn store_of(host: *const VmHostFunc) -> *mut VmStoreCtx {
     // SAFETY: the caller's promise.
-    unsafe { host.byte_offset(ctx::STORE.offset as isize).cast::<*mut VmStoreCtx>().read() }
+    unsafe { vmctx::store_address(host as u64) as *mut VmStoreCtx }
 }
 
 /// As [`run_caught`], between two events of the call hook.

@@ -149,10 +149,11 @@ unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_voi
             {
                 if action.sa_flags & libc::SA_SIGINFO != 0 {
                     let function: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =
-                        core::mem::transmute(action.sa_sigaction);
+                        core::mem::transmute(action.sa_sigaction as *const ());
                     function(signal, info, context);
                 } else {
-                    let function: extern "C" fn(c_int) = core::mem::transmute(action.sa_sigaction);
+                    let function: extern "C" fn(c_int) =
+                        core::mem::transmute(action.sa_sigaction as *const ());
                     function(signal);
                 }
             }
