@@ -87,6 +87,7 @@ type Entry = unsafe extern "C" fn(u64, u64, *mut VmValue) -> u32;
 pub(crate) fn call(store: &mut StoreOpaque, callee: Callee, values: &mut [VmValue]) -> Result<()> {
     let values = values.as_mut_ptr();
     if callee.entry == 0 {
+        store.lend();
         // SAFETY: the file's contract: without an entry it is a host function.
         let status = unsafe { func::call_host(callee.ctx, values) };
         return if status == 0 { Ok(()) } else { Err(take_error(store)) };
@@ -148,9 +149,11 @@ fn as_outermost(
     // SAFETY: the store is where it is until the activation is left, below.
     let outermost = unsafe { store.outermost.enter(store.vm.get()) }?;
     *store.reached.get_mut() = true;
+    store.lend();
     let DirectReturn { result, status } = enter();
     if status != 0 {
-        return Some(Err(leave_outermost_raised(store, outermost)));
+        // SAFETY: nobody else uses the store.
+        return Some(Err(unsafe { leave_outermost_raised(&raw mut *store, outermost) }));
     }
     outermost.leave();
     Some(Ok(result))
@@ -166,12 +169,19 @@ fn call_unusually<A: DirectArguments>(
     store.synchronously(|store| call_directly(store, *callee, arguments))
 }
 
+/// As [`leave_raised`].
+///
+/// # Safety
+/// As there.
 #[cold]
 #[inline(never)]
-fn leave_outermost_raised(store: &mut StoreOpaque, outermost: OutermostEntered) -> Error {
-    record_signal(store);
-    outermost.leave();
-    take_error(store)
+unsafe fn leave_outermost_raised(store: *mut StoreOpaque, outermost: OutermostEntered) -> Error {
+    // SAFETY: as there.
+    unsafe {
+        record_signal(&mut *store);
+        outermost.leave();
+        take_error(&mut *store)
+    }
 }
 
 /// Runs `enter`, which enters compiled code, as the thread's innermost activation.
@@ -198,22 +208,30 @@ fn activate_untold(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn
     let mut activation = Activation::new(store.vm.get());
     // SAFETY: the activation stays where it is until it is left, below.
     unsafe { activation.enter() };
+    store.lend();
     let DirectReturn { result, status } = enter();
     if status != 0 {
-        return Err(leave_raised(store, &mut activation));
+        // SAFETY: nobody else uses the store.
+        return Err(unsafe { leave_raised(&raw mut *store, &mut activation) });
     }
     activation.leave();
     Ok(result)
 }
 
 /// Leaves an activation in which something was raised, and says what.
+///
+/// # Safety
+/// `store` is the activation's, and nothing else uses it now.
 // Not inlined: after a call, the thread may be another one than before it.
 #[cold]
 #[inline(never)]
-fn leave_raised(store: &mut StoreOpaque, activation: &mut Activation) -> Error {
-    record_signal(store);
-    activation.leave();
-    take_error(store)
+unsafe fn leave_raised(store: *mut StoreOpaque, activation: &mut Activation) -> Error {
+    // SAFETY: the caller's promise. Not one borrow for all three: the activation uses the store by its address.
+    unsafe {
+        record_signal(&mut *store);
+        activation.leave();
+        take_error(&mut *store)
+    }
 }
 
 /// The pair that a direct entry trampoline returns, and a host function that is called directly.

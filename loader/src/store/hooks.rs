@@ -320,7 +320,7 @@ impl StoreOpaque {
         match self.limiter {
             None => Ok(without),
             // SAFETY: the file's contract: this is the store of the data that the limiter was set with.
-            Some(limiter) => unsafe { (limiter.ask)(self.vm_address(), question) },
+            Some(limiter) => unsafe { (limiter.ask)(self.lend(), question) },
         }
     }
 
@@ -381,7 +381,7 @@ impl StoreOpaque {
                     self.open_keys();
                 }
                 // SAFETY: the file's contract: this is the store of the data that the hook was set with.
-                unsafe { hook(self.vm_address(), event) }?;
+                unsafe { hook(self.lend(), event) }?;
                 if event == CallHook::CallingWasm {
                     self.restrict_keys();
                 }

@@ -353,6 +353,14 @@ impl StoreOpaque {
         self.vm.get() as u64
     }
 
+    /// The same address, for someone who will use the store by it: compiled code, what it calls, hooks. By Rust's rules they act
+    /// in this borrow's place, so it must be called after the last use of the store before, and whatever else has a reference to
+    /// the store leaves it alone until they are done. There is nothing to be done for it at run time.
+    #[inline]
+    pub(crate) fn lend(&mut self) -> u64 {
+        core::ptr::from_mut(self).expose_provenance() as u64
+    }
+
     /// [`VmStoreCtx::fuel`].
     pub(crate) fn vm_fuel(&self) -> i64 {
         // SAFETY: while someone has the store, compiled code does not run in it.

@@ -9,7 +9,15 @@
 
 #[cfg(not(feature = "std"))]
 pub(crate) mod memory;
-#[cfg(not(feature = "std"))]
+#[cfg(not(any(feature = "std", miri)))]
 mod stack;
+/// Where an interpreter is: it has no stack that compiled code would use.
+#[cfg(all(not(feature = "std"), miri))]
+mod stack {
+    /// So much that no limit is reached.
+    pub(super) fn stack_pointer() -> u64 {
+        u64::MAX
+    }
+}
 #[cfg(not(feature = "std"))]
 pub(crate) mod thread;
