@@ -15,7 +15,7 @@
 //!
 //! A [`Callee`] is made from records of the store it is called with, so its addresses are alive, and
 //! `values` has as many slots as its type needs. Compiled code reaches the store by its address: while it runs,
-//! the `&mut StoreOpaque` here is not used; its address is handed to the thread's activation first.
+//! the `&mut StoreOpaque` here is not used; it is lent first, with [`StoreOpaque::lend`].
 #![allow(unsafe_code, reason = "calls of compiled code")]
 
 use crate::prelude::*;
