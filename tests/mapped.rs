@@ -7,6 +7,7 @@
 //! is never unmapped, so what was found in it stays.
 #![allow(unsafe_code, reason = "maps code, and has it trusted")]
 
+use std::ffi::c_void;
 use std::ptr;
 
 use anyhow::{Context, Result, ensure};
@@ -51,11 +52,17 @@ impl Mapped {
         Ok(Self { base: base.expose_provenance(), file })
     }
 
+    /// The address of what is exported as `symbol`.
+    pub(crate) fn address(&self, symbol: &str) -> Result<*mut c_void> {
+        let address = self.base + self.file.export(symbol)? as usize;
+        Ok(ptr::with_exposed_provenance_mut(address))
+    }
+
     /// The module whose descriptor is exported as `symbol`.
     pub(crate) fn module(&self, engine: &Engine, symbol: &str) -> Result<Module> {
-        let descriptor = self.base + self.file.export(symbol)? as usize;
+        let descriptor = self.address(symbol)?;
         // SAFETY: the symbol of an object that `aotc` compiled; the library stays.
-        unsafe { Module::from_linked(engine, ptr::with_exposed_provenance(descriptor)) }
+        unsafe { Module::from_linked(engine, descriptor.cast::<u8>()) }
     }
 }
 

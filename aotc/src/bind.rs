@@ -15,7 +15,6 @@ use std::path::Path;
 use std::str::FromStr;
 
 use aotc_abi::index::DefinedFuncIndex;
-use aotc_abi::target::{Arch, Os, Target};
 use aotc_abi::types::ValType;
 
 pub use aotc_abi::meta::BindStyle;
@@ -125,24 +124,24 @@ pub(crate) struct BoundFunction {
 /// A symbol that a linker resolves.
 pub(crate) struct ExternalSymbol {
     pub(crate) name: String,
-    pub(crate) binding: SymbolBinding,
+    pub(crate) kind: ExternalKind,
 }
 
-/// Whether something must define a symbol.
+/// What a symbol is that of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SymbolBinding {
-    Strong,
-    /// Its address is 0 if nothing does.
-    Weak,
+pub(crate) enum ExternalKind {
+    /// A C function, which must be defined.
+    Function,
+    /// The recorded type of one, which may be absent.
+    Type,
 }
 
 /// The symbols of bound functions: for each the function and its type.
 pub(crate) fn symbols(bound: &[BoundFunction]) -> Vec<ExternalSymbol> {
     let of_one = |BoundFunction { binding, .. }: &BoundFunction| {
         let function =
-            ExternalSymbol { name: binding.symbol.clone(), binding: SymbolBinding::Strong };
-        let ty =
-            ExternalSymbol { name: type_symbol(&binding.symbol), binding: SymbolBinding::Weak };
+            ExternalSymbol { name: binding.symbol.clone(), kind: ExternalKind::Function };
+        let ty = ExternalSymbol { name: type_symbol(&binding.symbol), kind: ExternalKind::Type };
         [function, ty]
     };
     bound.iter().flat_map(of_one).collect()
@@ -153,25 +152,18 @@ fn type_symbol(symbol: &str) -> String {
     format!("{}{symbol}", aotc_abi::symbol::BOUND_TYPE_PREFIX)
 }
 
-/// Whether artifacts for `target` can be of the kinds `emits` and lead to symbols.
+/// Whether artifacts of the kinds `emits` can lead to symbols.
 ///
 /// # Errors
 /// [`Error::Options`].
-pub(crate) fn check_target(target: Target, emits: &[Emit]) -> Result<()> {
+pub(crate) fn check_emits(emits: &[Emit]) -> Result<()> {
     if emits.contains(&Emit::Image) {
         return Err(Error::Options(
             "an image has no relocations: functions can only be bound in objects and static libraries (--emit obj, --emit archive)"
                 .to_owned(),
         ));
     }
-    match (target.arch, target.os) {
-        (Arch::X86_64, Os::Linux) => Ok(()),
-        (Arch::X86_64, Os::MacOs | Os::Windows) | (Arch::Aarch64 | Arch::Riscv64, _) => {
-            Err(Error::Options(format!(
-                "functions can be bound in objects for x86_64-linux, not yet in objects for {target}"
-            )))
-        }
-    }
+    Ok(())
 }
 
 /// Whether a C function can have this type.

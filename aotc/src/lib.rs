@@ -151,7 +151,7 @@ fn compile_module(
         emit::check_image(options.target)?;
     }
     if !options.bind.is_empty() {
-        bind::check_target(options.target, emits)?;
+        bind::check_emits(emits)?;
     }
     let isas = codegen::isas(options)?;
     let plan = plan::build(module, options)?;

@@ -75,7 +75,8 @@ pub(crate) fn check(data: &ModuleData<'_>, types: &[FuncType], base: u64) -> Res
     Ok(())
 }
 
-/// What the host has recorded of a bound function, up to the first byte that is no text; `None` if nothing.
+/// What the host has recorded of a bound function, up to the first byte that is no text; `None` if nothing. Where a linker
+/// cannot leave an address 0, nothing is an empty string.
 fn record(bound: &Bound, base: u64) -> Option<&'static str> {
     if bound.type_code == 0 {
         return None;
@@ -98,7 +99,7 @@ fn record(bound: &Bound, base: u64) -> Option<&'static str> {
         }
         core::slice::from_raw_parts(text, length)
     };
-    core::str::from_utf8(bytes).ok()
+    core::str::from_utf8(bytes).ok().filter(|record| !record.is_empty())
 }
 
 /// A record: `style:parameters:results`, types with a space between them.

@@ -75,19 +75,24 @@ fn isa(options: &Options, opt_level: &str) -> Result<Arc<dyn TargetIsa>> {
         }
     }
     let isa: OwnedTargetIsa = builder
-        .finish(flags(opt_level))
+        .finish(flags(opt_level, options.target.os))
         .map_err(|error| Error::Options(format!("target {triple}: {error}")))?;
     Ok(isa)
 }
 
-fn flags(opt_level: &str) -> settings::Flags {
+fn flags(opt_level: &str, os: Os) -> settings::Flags {
     let mut builder = settings::builder();
     let mut set = |name: &str, value: &str| {
         builder.set(name, value).expect("a setting of this version of Cranelift");
     };
     set("opt_level", opt_level);
-    // Everything in a module is colocated; what is not is a symbol whose address is in a table of the linker's.
-    set("is_pic", "true");
+    // Everything in a module is near, so this decides only where addresses of a linker's symbols come from
+    // (`translate/bound.rs`): its table of addresses, or the distance to them.
+    let from_table = match os {
+        Os::Linux => "true",
+        Os::MacOs | Os::Windows => "false",
+    };
+    set("is_pic", from_table);
     set("use_colocated_libcalls", "false");
     set("preserve_frame_pointers", "true");
     set("unwind_info", "true");

@@ -86,7 +86,7 @@ impl Draft {
                     name: FuncOrDataId::Func(functions[call.target.0 as usize]).into(),
                     addend: call.addend,
                 })
-                .chain(bound::relocations(function, &external))
+                .chain(bound::relocations(parts, function, &external))
                 .collect();
             module
                 .define_function_bytes(
@@ -98,7 +98,7 @@ impl Draft {
                 .map_err(|error| internal(symbol, error))?;
         }
         let mut product = module.finish();
-        bound::weaken(parts, &mut product, &external);
+        let external: Vec<_> = external.iter().map(|&id| product.function_symbol(id)).collect();
         let code: Vec<_> = functions.iter().map(|&id| product.function_symbol(id)).collect();
         for (&id, symbol) in code.iter().zip(&parts.symbols) {
             let prefix = match parts.format {
@@ -107,7 +107,10 @@ impl Draft {
             };
             product.object.symbol_mut(id).name = format!("{prefix}{symbol}").into_bytes();
         }
-        Ok(Self { object: product.object, code })
+        let mut draft = Self { object: product.object, code };
+        bound::weaken(parts, &mut draft, &external);
+        bound::add_page_relocations(parts, &mut draft, &external)?;
+        Ok(draft)
     }
 
     /// Fills `section` with the module data, and gives back its exported symbol.

@@ -16,15 +16,6 @@ use super::{Translator, abi_param};
 /// The names of symbols that a linker resolves are in this name space, those of pieces of code in name space 0.
 pub(crate) const SYMBOL_NAMESPACE: u32 = 1;
 
-/// How far away a symbol may be.
-#[derive(Clone, Copy)]
-enum Distance {
-    /// A call reaches it, or something of the linker's that leads to it.
-    Call,
-    /// Its address is in a table of the linker's.
-    Table,
-}
-
 impl Translator<'_, '_> {
     /// Wasm call to the C call of bound function `bound`.
     pub(super) fn bound(&mut self, bound: usize) {
@@ -44,28 +35,30 @@ impl Translator<'_, '_> {
         };
         signature.params.extend(ty.params.iter().map(|&ty| c_param(ty)));
         signature.returns.extend(ty.results.iter().map(|&ty| abi_param(ty)));
-        let callee = self.symbol(bound as u32 * 2, signature, Distance::Call);
+        let callee = self.symbol(bound as u32 * 2, signature);
         let call = self.builder.ins().call(callee, args);
         let results = self.builder.inst_results(call).to_vec();
         self.builder.ins().return_(&results);
     }
 
-    /// C function that gives the address of the type that the host recorded for bound function `bound`; 0 if it did not.
+    /// C function that gives the address of the type that the host recorded for bound function `bound`; 0, or that of an
+    /// empty string, if it did not.
     pub(super) fn bound_type(&mut self, bound: u32) {
         let signature = Signature::new(self.env.isa.default_call_conv());
-        let symbol = self.symbol(bound * 2 + 1, signature, Distance::Table);
+        let symbol = self.symbol(bound * 2 + 1, signature);
         let address = self.builder.ins().func_addr(types::I64, symbol);
         self.builder.ins().return_(&[address]);
     }
 
-    fn symbol(&mut self, index: u32, signature: Signature, distance: Distance) -> ir::FuncRef {
+    fn symbol(&mut self, index: u32, signature: Signature) -> ir::FuncRef {
         let signature = self.builder.import_signature(signature);
         let name = UserExternalName { namespace: SYMBOL_NAMESPACE, index };
         let name = self.builder.func.declare_imported_user_function(name);
         self.builder.import_function(ExtFuncData {
             name: ExternalName::user(name),
             signature,
-            colocated: matches!(distance, Distance::Call),
+            // A call reaches it, or something of the linker's that leads to it.
+            colocated: true,
             patchable: false,
         })
     }
