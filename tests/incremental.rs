@@ -17,7 +17,7 @@ use crate::support::{in_ci, root};
 type Test = (&'static str, fn() -> Result<()>);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [Test; 8] = [
+    let tests: [Test; 9] = [
         ("unchanged", unchanged),
         ("a_changed_function_is_compiled_alone", a_changed_function_is_compiled_alone),
         ("edits", edits),
@@ -26,6 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("folders_that_cannot_be_used", folders_that_cannot_be_used),
         ("two_at_a_time", two_at_a_time),
         ("old_files_are_removed", old_files_are_removed),
+        ("build_step", build_step),
     ];
     let trial = |(name, test): Test| {
         Trial::test(format!("incremental::{name}"), move || {
@@ -360,4 +361,39 @@ pub(crate) fn with_a_changed_constant(wasm: &[u8]) -> Option<Vec<u8>> {
         }
     }
     None
+}
+
+/// The build step of packages.
+fn build_step() -> Result<()> {
+    let scratch = Scratch::new("incremental-build-step");
+    let module =
+        scratch.write("module.wat", "(module (func (export \"a\")) (func (export \"b\")))");
+    let build = |folder: Option<&str>| -> Result<(Reuse, Vec<u8>)> {
+        let mut build = aotc::Build::new(&module);
+        build
+            .prefix("")
+            .emit_bindings(false)
+            .out_dir(scratch.root())
+            .target(Options::default().target);
+        if let Some(folder) = folder {
+            build.incremental(scratch.path(folder));
+        }
+        let built = build.try_compile()?;
+        Ok((built.reuse.unwrap_or_default(), fs::read(built.object)?))
+    };
+    let (none, expected) = build(None)?;
+    ensure!(none == Reuse::default(), "{none:?}");
+    let (first, object) = build(Some("compiled"))?;
+    ensure!(first.reused == 0 && first.compiled > 2 && object == expected, "{first:?}");
+    let (second, object) = build(Some("compiled"))?;
+    ensure!(second.compiled == 0 && second.reused == first.compiled, "{second:?}");
+    ensure!(object == expected, "the same bytes");
+    scratch
+        .write("module.wat", "(module (func (export \"a\")) (func (export \"b\") (unreachable)))");
+    let (changed, object) = build(Some("compiled"))?;
+    ensure!(changed.compiled == 1 && object != expected, "{changed:?}");
+    // A folder that is none is no error.
+    let (problem, again) = build(Some("module.wat"))?;
+    ensure!(problem.problem.is_some() && again == object, "{problem:?}");
+    Ok(())
 }

@@ -18,7 +18,7 @@ use crate::bindings::rust;
 use crate::input::Input;
 use crate::options::{AddressMapStyle, Cpu, DebugLinesStyle, Features, OptLevel, Options};
 use crate::parse::WasmModule;
-use crate::{Emit, Error, LinkInput};
+use crate::{Emit, Error, LinkInput, Reuse};
 
 /// Compiles a module in a package's `build.rs` and has it linked into the package.
 ///
@@ -73,6 +73,8 @@ pub struct Built {
     pub bindings: Option<PathBuf>,
     /// The symbol at the start of the module data, for `Module::from_linked`.
     pub symbol: String,
+    /// What was taken from a folder of compiled code, if there is one (`Build::incremental`).
+    pub reuse: Option<Reuse>,
 }
 
 /// Why a module was not built: what failed, and where.
@@ -230,6 +232,14 @@ impl Build {
         self
     }
 
+    /// Keeps compiled code in `folder`, so that the next build compiles only the functions that changed. See
+    /// [`Options::incremental`]. A folder in `OUT_DIR` is there as long as what cargo keeps of the package. Default: none.
+    #[cfg(feature = "incremental")]
+    pub fn incremental(&mut self, folder: impl AsRef<Path>) -> &mut Self {
+        self.options.incremental = Some(folder.as_ref().to_owned());
+        self
+    }
+
     /// See [`Options::threads`]. Default: as many as cargo has jobs.
     pub fn threads(&mut self, threads: NonZero<usize>) -> &mut Self {
         self.options.threads = Some(threads);
@@ -289,9 +299,9 @@ impl Build {
         let compiled = self.with_module(&wasm, &others, &options, |module| {
             let compiled = crate::compile_module(module, &[Emit::Object, Emit::Archive], &options)?;
             let bindings = self.bindings.then(|| rust::declare(module, &settings));
-            Ok((compiled.artifacts, bindings))
+            Ok((compiled.artifacts, compiled.reuse, bindings))
         });
-        let (artifacts, bindings) = compiled.map_err(|error| match error {
+        let (artifacts, reuse, bindings) = compiled.map_err(|error| match error {
             // Of several modules, it knows which.
             Error::Text(error) if error.path().is_some() => self.at(&error.to_string()),
             Error::Text(error) => self.at(&error.in_file(&self.input).to_string()),
@@ -306,7 +316,11 @@ impl Build {
             library: path(&format!("lib{library}.a")),
             bindings: bindings.as_ref().map(|_| path(&format!("{name}.rs"))),
             symbol,
+            reuse,
         };
+        if let Some(problem) = built.reuse.as_ref().and_then(|reuse| reuse.problem.as_ref()) {
+            println!("cargo::warning={}: {problem}", self.input.display());
+        }
         for (path, artifact) in [&built.object, &built.library].into_iter().zip(&artifacts) {
             self.write(path, artifact)?;
         }
