@@ -20,12 +20,14 @@ pub(crate) fn trials() -> Vec<Trial> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Vec::new();
     }
-    let tests: [Test; 7] = [
+    let tests: [Test; 9] = [
         ("surroundings", surroundings),
         ("ends_as_with_a_runner", ends),
         ("static_has_no_interpreter", static_has_no_interpreter),
         ("same_bytes", same_bytes),
         ("finds_the_library", finds_the_library),
+        ("depfile", depfile),
+        ("several_modules", several_modules),
         ("no_compiler", no_compiler),
         ("refusals", refusals),
     ];
@@ -186,6 +188,65 @@ fn finds_the_library() -> Result<()> {
         };
     }
     made(&mut installed)
+}
+
+/// The depfile names the library, wherever it was found.
+fn depfile() -> Result<()> {
+    let scratch = Scratch::new("link-depfile");
+    let (output, rule) = (scratch.path("program"), scratch.path("program.d"));
+    let library = fs::canonicalize(library_folder()?.join("libaotc.a"))?;
+    let expected =
+        format!("{}: \\\n  {} \\\n  {}\n", output.display(), echo().display(), library.display());
+    let made = |command: &mut Command| -> Result<()> {
+        with_code(&run(command.arg("--depfile").arg(&rule), b""), 0)?;
+        let found = fs::read_to_string(&rule)?;
+        ensure!(found == expected, "{found}");
+        Ok(fs::remove_file(&rule)?)
+    };
+    made(command(&echo(), &output).arg(link_option()?))?;
+    made(command(&echo(), &output).arg("--link").env("AOTC_LIB_DIR", library_folder()?))?;
+    // It is read, so it cannot be written to.
+    let copy = scratch.path("libaotc.a");
+    fs::copy(&library, &copy)?;
+    let option = format!("--link={}", scratch.root().display());
+    let ended = run(command(&echo(), &copy).arg(option), b"");
+    with_code(&ended, 2)?;
+    ensure!(fs::read(copy)? == fs::read(library)?, "the library was written to");
+    Ok(())
+}
+
+/// An executable of modules that are linked with one another.
+fn several_modules() -> Result<()> {
+    let scratch = Scratch::new("link-several");
+    let input = scratch.write(
+        "main.wat",
+        r#"(module
+            (import "math" "divide" (func $divide (param i32) (result i32)))
+            (import "math" "memory" (memory 1))
+            (func (export "run") (param i32) (result i32)
+                (i32.add (call $divide (local.get 0)) (i32.load (i32.const 4)))))"#,
+    );
+    let math = scratch.write(
+        "math.wat",
+        r#"(module
+            (memory (export "memory") 1)
+            (data (i32.const 4) "\01")
+            (func (export "divide") (param i32) (result i32)
+                (i32.div_s (i32.const 84) (local.get 0))))"#,
+    );
+    let link_as = format!("math={}", math.display());
+    for kind in KINDS {
+        let options = [kind, &["--invoke", "run", "--link-as", &link_as]].concat();
+        let executable = link(&scratch, &input, &options)?;
+        let output = run(alone(&executable, scratch.root()).arg("2"), b"");
+        ensure!(with_code(&output, 0)? == "43\n", "{output:?}");
+        let output = run(alone(&executable, scratch.root()).arg("0"), b"");
+        with_code(&output, 134)?;
+        let message = stderr(&output);
+        ensure!(message.starts_with("error: wasm trap: integer divide by zero\n"), "{message}");
+        ensure!(message.contains("math::"), "{message}");
+    }
+    Ok(())
 }
 
 /// The compiler is absent, or fails, or is one with arguments.

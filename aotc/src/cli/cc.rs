@@ -39,14 +39,13 @@ pub(super) enum Linking {
     Static,
 }
 
-/// Links `object` and the library to an executable that runs with `settings`.
+/// Links `object` and `library`, which is [the loader's](library), to an executable that runs with `settings`.
 pub(super) fn link(
     object: &[u8],
     settings: &Settings,
     linking: Linking,
-    library_folder: Option<&Path>,
+    library: &Path,
 ) -> Result<Vec<u8>, Failure> {
-    let library = library(library_folder)?;
     let main = main_source(&descriptor(object), &settings.encode());
     let folder = Temporary::new()?;
     folder.write("module.o", object)?;
@@ -120,7 +119,7 @@ fn main_source(descriptor: &str, settings: &[u8]) -> String {
 }
 
 /// Finds the library: in the folder that is said, or where it is installed.
-fn library(said: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(super) fn library(said: Option<&Path>) -> Result<PathBuf, Failure> {
     let variable = || env::var_os(LIBRARY_VARIABLE).filter(|folder| !folder.is_empty());
     let said = match (said, variable()) {
         (Some(said), _) => Some((format!("--link={}", said.display()), said.to_owned())),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::emit::{Kind, Made, Request};
-use super::exe::ExeArgs;
+use super::exe::{ExeArgs, Part};
 use super::link::{self, LinkAs};
 use super::messages::MessageFormat;
 use super::options::{CompileOptions, InterruptionOptions};
@@ -74,17 +74,24 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let requests = requests(args)?;
     let mut outputs = Outputs::new(requests.iter().map(|request| &*request.1));
+    let options = options(args)?;
+    let part = match requests.iter().any(|(kind, _)| kind.made == Made::Executable) {
+        true => {
+            args.exe.check_target(options.target)?;
+            Some(args.exe.part()?)
+        }
+        false => {
+            args.exe.check_unused()?;
+            None
+        }
+    };
+    let read_files = read_files(args, part.as_ref());
     let rule = args.depfile.as_ref().map(|path| {
         outputs.add(path);
-        depfile_rule(args, &requests)
+        depfile_rule(&requests, &read_files)
     });
     let rule = rule.transpose()?;
-    outputs.check_distinct_from(&read_files(args))?;
-    let options = options(args)?;
-    match requests.iter().any(|(kind, _)| kind.made == Made::Executable) {
-        true => args.exe.check_target(options.target)?,
-        false => args.exe.check_unused()?,
-    }
+    outputs.check_distinct_from(&read_files)?;
     let bytes = output::read(&args.input)?;
     let linked = match &args.link_as[..] {
         [] => None,
@@ -104,7 +111,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let mut next = || made.next().expect("an artifact for each that was asked for");
         compiled.artifacts.push(match kind.made {
             Made::Compiled(_) => next(),
-            Made::Executable => args.exe.make(&next())?,
+            Made::Executable => {
+                let part = part.as_ref().expect("executables have another part");
+                args.exe.make(&next(), part)?
+            }
             Made::Header => header(args, input, &options)?.into_bytes(),
         });
     }
@@ -158,22 +168,22 @@ fn default_output(input: &Path, kind: Kind) -> PathBuf {
     input.with_extension(kind.extension)
 }
 
-/// Every file that the result depends on.
-fn read_files(args: &Args) -> Vec<PathBuf> {
+/// Every file that the result depends on: `part` is that of executables.
+fn read_files(args: &Args, part: Option<&Part>) -> Vec<PathBuf> {
     let modules = std::iter::once(&args.input).chain(args.link_as.iter().map(|other| &other.file));
     let modules = modules.filter(|module| *module != Path::new("-"));
     let files =
         modules.chain(&args.keep_exports_file).chain(&args.bind_file).chain(&args.for_loader);
-    let files = files.chain(args.exe.runner());
+    let files = files.chain(part.and_then(Part::file));
     files.chain(&args.response_files).cloned().collect()
 }
 
-fn depfile_rule(args: &Args, requests: &[(Kind, PathBuf)]) -> Result<String, Failure> {
+fn depfile_rule(requests: &[(Kind, PathBuf)], read_files: &[PathBuf]) -> Result<String, Failure> {
     let targets: Vec<PathBuf> = requests.iter().map(|(_, path)| path.clone()).collect();
     if targets.iter().any(|target| target == Path::new("-")) {
         return Err(usage("a depfile is about files: the output cannot be `-`".to_owned()));
     }
-    depfile::rule(&targets, &read_files(args))
+    depfile::rule(&targets, read_files)
 }
 
 fn options(args: &Args) -> Result<Options, Failure> {

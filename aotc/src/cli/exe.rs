@@ -67,9 +67,13 @@ impl ExeArgs {
         )))
     }
 
-    /// The file with the runner, if one is given.
-    pub(super) fn runner(&self) -> Option<&PathBuf> {
-        self.runner.as_ref()
+    /// What an executable is made of beside the artifact.
+    pub(super) fn part(&self) -> Result<Part, Failure> {
+        match (&self.link, &self.runner) {
+            (Some(folder), _) => cc::library(folder.as_deref()).map(Part::Library),
+            (None, Some(runner)) => Ok(Part::Runner(runner.clone())),
+            (None, None) => Ok(Part::OwnRunner),
+        }
     }
 
     /// What an executable is made of.
@@ -80,19 +84,21 @@ impl ExeArgs {
         }
     }
 
-    /// The executable that runs `artifact`, which is what it is [made of](Self::made_of).
-    pub(super) fn make(&self, artifact: &[u8]) -> Result<Vec<u8>, Failure> {
-        let Some(folder) = &self.link else { return self.join(artifact) };
-        let linking = if self.is_static { Linking::Static } else { Linking::Dynamic };
-        cc::link(artifact, &self.settings.to_settings(), linking, folder.as_deref())
-    }
-
-    fn join(&self, image: &[u8]) -> Result<Vec<u8>, Failure> {
-        let given = self.runner.as_ref().map(|path| output::read(path)).transpose()?;
-        let runner = match (&given, self.is_static) {
-            (Some(given), _) => given,
-            (None, true) => STATIC_RUNNER,
-            (None, false) => DYNAMIC_RUNNER,
+    /// The executable that runs `artifact`, which is what it is [made of](Self::made_of), with its [part](Self::part).
+    pub(super) fn make(&self, artifact: &[u8], part: &Part) -> Result<Vec<u8>, Failure> {
+        let settings = self.settings.to_settings();
+        let given;
+        let runner = match (part, self.is_static) {
+            (Part::Library(library), is_static) => {
+                let linking = if is_static { Linking::Static } else { Linking::Dynamic };
+                return cc::link(artifact, &settings, linking, library);
+            }
+            (Part::Runner(path), _) => {
+                given = output::read(path)?;
+                &*given
+            }
+            (Part::OwnRunner, true) => STATIC_RUNNER,
+            (Part::OwnRunner, false) => DYNAMIC_RUNNER,
         };
         if runner.is_empty() {
             return Err(usage(
@@ -101,7 +107,27 @@ impl ExeArgs {
                  library for static ones",
             ));
         }
-        Ok(executable(runner, image, &self.settings.to_settings())?)
+        Ok(executable(runner, artifact, &settings)?)
+    }
+}
+
+/// What executables are made of beside the artifact.
+pub(super) enum Part {
+    /// One of the runners in this command.
+    OwnRunner,
+    /// The runner in a file.
+    Runner(PathBuf),
+    /// The loader's library, with which the C compiler links.
+    Library(PathBuf),
+}
+
+impl Part {
+    /// The file that it is.
+    pub(super) fn file(&self) -> Option<&PathBuf> {
+        match self {
+            Self::OwnRunner => None,
+            Self::Runner(file) | Self::Library(file) => Some(file),
+        }
     }
 }
 
