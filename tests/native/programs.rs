@@ -19,6 +19,7 @@ pub(super) fn trials() -> Vec<Trial> {
         with_libraries("sqlite", sqlite),
         trial("programs::host_in_c++", host_in_cpp),
         trial("programs::versions", versions),
+        trial("programs::versions_in_rust", versions_in_rust),
     ]
 }
 
@@ -124,15 +125,22 @@ fn zstd(module: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A package whose build script compiles SQLite, optimised as a whole.
-fn sqlite(module: &Path) -> Result<()> {
+/// Cargo in a package among the fixtures.
+fn cargo(package: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     // What this test was built with is not for what it builds.
     for variable in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "OUT_DIR"] {
         cargo.env_remove(variable);
     }
     cargo.env("CARGO_NET_OFFLINE", "true").env("CARGO_TARGET_DIR", root().join("target"));
-    cargo.env("SQLITE_WASM", module).current_dir(fixture("sqlite"));
+    cargo.current_dir(fixture(package));
+    cargo
+}
+
+/// A package whose build script compiles SQLite, optimised as a whole.
+fn sqlite(module: &Path) -> Result<()> {
+    let mut cargo = cargo("sqlite");
+    cargo.env("SQLITE_WASM", module);
     let output = succeeded(cargo.args(["run", "--locked", "--quiet"]))?;
     let printed = String::from_utf8(output.stdout)?;
     let expected = "\
@@ -159,21 +167,44 @@ fn host_in_cpp() -> Result<()> {
     compare(&source, &succeeded(&mut Command::new(program))?)
 }
 
+/// The artifacts of the versions of a plug-in in `folder`; their names.
+fn version_artifacts(folder: &Path) -> Result<[String; 3]> {
+    let names = ["first", "second", "broken"].map(|version| format!("{version}.aot"));
+    for name in &names {
+        let mut aotc = child::aotc();
+        aotc.arg("compile").arg(fixture("swap").join(name).with_extension("wat")).arg("-o");
+        succeeded(aotc.arg(folder.join(name)))?;
+    }
+    Ok(names)
+}
+
 fn versions() -> Result<()> {
     let work = work_folder("versions")?;
     compile(&fixture("swap/first.wat"), &work, &[])?;
     let source = fixture("swap/main.c");
     // It opens the module, so that the object is not needed.
     let program = build(("cc", "c", "c11"), &source, &[], &work)?;
-    let mut run = Command::new(program);
-    run.current_dir(&work);
-    for version in ["first", "second", "broken"] {
-        let artifact = format!("{version}.aot");
-        let mut aotc = child::aotc();
-        aotc.arg("compile").arg(fixture("swap").join(version).with_extension("wat")).arg("-o");
-        succeeded(aotc.arg(work.join(&artifact)))?;
-        run.arg(artifact);
-    }
-    let output = succeeded(&mut run)?;
+    let output =
+        succeeded(Command::new(program).current_dir(&work).args(version_artifacts(&work)?))?;
     compare(&source, &output).map_err(|error| anyhow!("{error}"))
+}
+
+/// The same in Rust, with threads: a package whose build script declares the first version.
+fn versions_in_rust() -> Result<()> {
+    let work = work_folder("versions-in-rust")?;
+    let artifacts = version_artifacts(&work)?.map(|name| work.join(name));
+    let mut cargo = cargo("swap");
+    let output = succeeded(cargo.args(["run", "--locked", "--quiet", "--"]).args(artifacts))?;
+    let printed = String::from_utf8(output.stdout)?;
+    let expected = "\
+worker: version 1, first, served 10
+main: version 2, second, served 1020
+worker: version 1, first, served 20
+broken: failed to convert function `version` to given type: type mismatch: expected (func (result i32)), found (func (result i64))
+another: version 2, second, served 1020
+absent: true
+main: version 2, second, served 1040
+";
+    ensure!(printed == expected, "{printed}");
+    Ok(())
 }
