@@ -61,7 +61,7 @@ fn package() -> Result<()> {
     let printed = succeeded(&cargo(&folder).args(example).output()?)?;
     ensure!(printed == "ready: 1\n", "{printed}");
     let tested = succeeded(&cargo(&folder).args(["test", "--locked"]).output()?)?;
-    ensure!(tested.contains("6 passed"), "{tested}");
+    ensure!(tested.contains("7 passed"), "{tested}");
     Ok(())
 }
 
@@ -103,6 +103,19 @@ const MISTAKES: &[Mistake] = &[
         "(global $calls (mut i32))",
         "(global $calls i32)",
         &["build.rs:7:5: incompatible import type for `math::calls`", "--> linked.wat:3:"],
+    ),
+    // A module that is bound to functions of the package.
+    (
+        "build.rs",
+        "bound_first:caller",
+        "bound-first:caller",
+        &["`bound-first` cannot be the name of a C function"],
+    ),
+    (
+        "build.rs",
+        ".bind(binding(\"host.first=bound_first:caller\"))",
+        ".bind(binding(\"host.scale=bound_first\"))",
+        &["build.rs:9:5: `host::scale` is bound twice"],
     ),
     // The build script.
     ("build.rs", "\"math.wat\"", "\"absent.wat\"", &["build.rs:7:5: absent.wat: cannot be read"]),
