@@ -71,7 +71,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         );
         Trial::ignorable_test(name, move || with_tool(recipe.tool, || run(recipe)))
     };
-    const { &RECIPES }.iter().map(trial).collect()
+    let bazel = Trial::ignorable_test("recipes::bazel", || with_tool("bazel", bazel));
+    const { &RECIPES }.iter().map(trial).chain([bazel]).collect()
 }
 
 /// The text of the file called `name` in the page.
@@ -135,6 +136,53 @@ fn run(recipe: &Recipe) -> Result<()> {
     command(recipe.build)?;
     ensure!(calls()? == 2 * first, "{} calls, not {}", calls()?, 2 * first);
     let after = contents()?;
+    ensure!(before.iter().zip(&after).all(|(before, after)| before != after), "it is the old one");
+    Ok(())
+}
+
+/// Bazel runs commands where they can write nothing but outputs, and says itself how many it ran.
+fn bazel() -> Result<()> {
+    let scratch = Scratch::new("recipe-bazel");
+    let module = r#"(module $plugin (func (export "two") (result i32) (i32.const 2)))"#;
+    scratch.write("plugin.wat", module);
+    scratch.write("WORKSPACE", "");
+    fs::create_dir(scratch.path("tools"))?;
+    for file in ["BUILD", "aotc.bzl", "tools/BUILD"] {
+        scratch.write(file, in_the_page(file)?);
+    }
+    let real = child::aotc();
+    let (variable, value) = real.get_envs().next().context("how the command is started")?;
+    let value = value.context("a value")?;
+    let (variable, value) = (variable.display(), value.display());
+    let program = real.get_program().display();
+    let script = scratch
+        .write("tools/aotc", format!("#!/bin/sh\n{variable}='{value}' exec '{program}' \"$@\"\n"));
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+    // How many commands were run in a sandbox, or else without one.
+    let build = || -> Result<usize> {
+        let mut command = Command::new("bazel");
+        command.arg(format!("--output_user_root={}", scratch.path("out").display()));
+        command.args(["--batch", "build", "--color=no", "--curses=no", "//:plugin", "//:small"]);
+        let ended = Ended::new(command.current_dir(scratch.root()).output()?);
+        ended.with_code(0)?;
+        let line = ended.stderr.lines().find(|line| line.contains(" internal"));
+        let line = line.with_context(|| format!("no summary: {}", ended.stderr))?;
+        let parts = line.split([':', ',']).map(|part| part.trim().trim_end_matches('.'));
+        let counts = parts.filter(|part| part.ends_with("-sandbox") || part.ends_with(" local"));
+        Ok(counts.filter_map(|part| part.split(' ').next()?.parse::<usize>().ok()).sum())
+    };
+    let outputs = || -> Result<Vec<Vec<u8>>> {
+        let names = ["plugin.aot", "libplugin.a", "libsmall.a"];
+        let paths = names.map(|name| scratch.path("bazel-bin").join(name));
+        paths.iter().map(|path| Ok(fs::read(path)?)).collect()
+    };
+    ensure!(build()? == 2, "each rule compiles once");
+    let before = outputs()?;
+    ensure!(before[0].starts_with(b"\x7fELF"));
+    ensure!(build()? == 0, "compiled again without need");
+    scratch.write("plugin.wat", module.replace("const 2", "const 3"));
+    ensure!(build()? == 2, "each rule compiles again");
+    let after = outputs()?;
     ensure!(before.iter().zip(&after).all(|(before, after)| before != after), "it is the old one");
     Ok(())
 }
