@@ -108,7 +108,10 @@ fn unused_places_tell_what_they_keep() {
     // It is in use.
     assert_eq!(metrics.unused_memory_bytes_resident(), Some(0));
     drop(store);
-    let kept = metrics.unused_memory_bytes_resident().unwrap();
+    let Some(kept) = metrics.unused_memory_bytes_resident() else {
+        // An emulator, which cannot say what is resident.
+        return;
+    };
     assert!((3 << 16..4 << 16).contains(&kept), "{kept}");
     drop(module);
     assert_eq!(metrics.unused_memory_bytes_resident(), Some(0));
