@@ -348,7 +348,7 @@ fn inspect_json() -> Result<()> {
         ("/target", Value::from("x86_64-linux")),
         ("/trap_style", Value::from("explicit")),
         ("/bounds_style", Value::from("explicit")),
-        ("/format_version", Value::from(1)),
+        ("/format_version", Value::from(2)),
         ("/cpu_features", Value::from(vec!["sse3", "ssse3", "sse4.1", "sse4.2", "popcnt"])),
         ("/imports/0/module", Value::from("env")),
         ("/imports/0/type", Value::from("(func (param i32))")),

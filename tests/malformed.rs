@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use aotc::{Emit, Error};
-use aotc_abi::meta::{self, DataSegment, ElemSegment, Function, Header, MAGIC, Record, Section};
+use aotc_abi::meta::{
+    self, DataSegment, ElemSegment, Function, FunctionImport, Header, MAGIC, Record, Section,
+};
 use aotc_abi::target::TrapStyle;
 use aotc_loader::{
     Engine, Extern, ExternType, Func, Global, Instance, LoadError, Memory, Module, Ref, Store,
@@ -301,8 +303,8 @@ fn context_offsets(image: &[u8]) -> Vec<Range<usize>> {
     let sections = Header::decode(&image[start..]).sections;
     // Section, size of its records, offset of the field.
     let fields = [
-        (Section::Functions, Function::BYTES, 8),
-        (Section::Functions, Function::BYTES, 12),
+        (Section::Functions, Function::BYTES, 4),
+        (Section::FunctionImports, FunctionImport::BYTES, 0),
         (Section::Tables, meta::Table::BYTES, 24),
         (Section::Tables, meta::Table::BYTES, 28),
         (Section::Memories, meta::Memory::BYTES, 20),
@@ -376,7 +378,7 @@ fn patched_images() -> Result<()> {
         (
             data + 8,
             &99u32.to_le_bytes(),
-            "artifact has format version 99, this loader reads version 1; compile the module again with the aotc of this loader",
+            "artifact has format version 99, this loader reads version 2; compile the module again with the aotc of this loader",
         ),
         (data + FIXED, &0x1234u64.to_le_bytes(), "artifact has layout hash 0x0000000000001234, "),
         (

@@ -260,13 +260,15 @@ fn code_sizes(data: &ModuleData<'_>) -> Vec<CodeSize> {
     let size = |(code_kind, kind)| {
         let ranges = data.code_ranges().iter().filter(|range| range.kind == code_kind as u32);
         let (count, bytes) = ranges
+            .filter(|range| range.bytes > 0)
             .fold((0, 0), |(count, bytes), range| (count + 1, bytes + u64::from(range.bytes)));
         CodeSize { kind, count, bytes }
     };
     CODE_KINDS.map(size).into_iter().filter(|size| size.count != 0).collect()
 }
 
-const SECTIONS: [(Section, &str); SECTION_COUNT] = [
+/// All but [`Section::CodeSites`], of which the parts are told.
+const SECTIONS: [(Section, &str); SECTION_COUNT - 1] = [
     (Section::Types, "types"),
     (Section::ValTypes, "value types"),
     (Section::Imports, "imports"),
@@ -279,10 +281,9 @@ const SECTIONS: [(Section, &str); SECTION_COUNT] = [
     (Section::DataSegments, "data segments"),
     (Section::ElemSegments, "element segments"),
     (Section::ElemItems, "element segment items"),
-    (Section::CodeRanges, "code ranges"),
-    (Section::TrapOffsets, "trap offsets"),
-    (Section::TrapKinds, "trap kinds"),
-    (Section::AddressMap, "address map"),
+    (Section::FunctionImports, "imported functions"),
+    (Section::FunctionCodes, "function code"),
+    (Section::OtherCodes, "other code"),
     (Section::LineFunctions, "functions with lines"),
     (Section::Lines, "lines"),
     (Section::LineStrings, "names in lines"),
@@ -298,6 +299,11 @@ fn module_data_sizes(data: &ModuleData<'_>) -> Vec<PartSize> {
     let mut parts = vec![("header", Header::BYTES as u64)];
     parts.push(("constant tables and segments", constant_bytes));
     parts.extend(sections);
+    let (address_map, traps) = data.sites_bytes();
+    let sites = data.section_size_bytes(Section::CodeSites);
+    parts.push(("trap sites", traps as u64));
+    parts.push(("address map", address_map as u64));
+    parts.push(("heads of both", (sites - traps - address_map) as u64));
     parts.push(("initial context", fixed.vmctx_bytes.into()));
     parts.push(("initial memory", fixed.image_bytes - u64::from(fixed.vmctx_bytes)));
     parts.retain(|part| part.1 != 0);

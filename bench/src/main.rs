@@ -18,6 +18,7 @@ mod programs;
 mod sections;
 mod sizes;
 mod table;
+mod wasm2c;
 
 use std::path::PathBuf;
 

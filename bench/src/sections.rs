@@ -8,12 +8,12 @@ use anyhow::{Context, Result, ensure};
 use crate::engines::{Contender, Use, Work, aotc};
 use crate::measure::{Effort, medians};
 use crate::programs::{Program, programs};
-use crate::sizes::Size;
+use crate::sizes::{Size, SizeTable};
 use crate::table::{Row, Unit};
-use crate::{Bench, modules};
+use crate::{Bench, modules, wasm2c};
 
-/// The programs whose size is shown: hardly more than a C library, and two large ones.
-const SIZED: [&str; 3] = ["fib", "lua", "sqlite"];
+/// The modules of whose files the size is shown: nothing, hardly more than a C library, and two large ones.
+const SIZED: [&str; 4] = ["empty", "fib", "lua", "sqlite"];
 
 /// Measures everything.
 pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
@@ -28,9 +28,16 @@ pub(crate) fn run(bench: &mut Bench<'_>) -> Result<()> {
         speed(bench, program)?;
     }
     compile(bench, &sqlite_wasm)?;
-    size(bench, "empty", &wat::parse_str(modules::EMPTY)?)?;
-    for program in programs.iter().filter(|program| SIZED.contains(&&*program.run.name)) {
-        size(bench, &program.run.name, &std::fs::read(&program.wasm)?)?;
+    let empty = bench.artifacts.join("empty.wasm");
+    std::fs::write(&empty, wat::parse_str(modules::EMPTY)?)?;
+    let programs = programs.iter().map(|program| (&*program.run.name, &*program.wasm));
+    let modules: Vec<_> = std::iter::once(("empty", &*empty)).chain(programs).collect();
+    for (name, wasm) in modules.iter().filter(|(name, _)| SIZED.contains(name)) {
+        file_size(bench, name, wasm)?;
+    }
+    let mut table = SizeTable::new();
+    for (name, wasm) in modules {
+        size(bench, &mut table, name, wasm)?;
     }
     Ok(())
 }
@@ -178,22 +185,27 @@ fn compile(bench: &mut Bench<'_>, sqlite: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn size(bench: &mut Bench<'_>, name: &str, wasm: &[u8]) -> Result<()> {
+fn file_size(bench: &mut Bench<'_>, name: &str, wasm: &Path) -> Result<()> {
     let label = format!("size: {name}");
     if !bench.table.wants(&label) {
         return Ok(());
     }
-    let aotc = Size::of(&bench.aotc.compile(wasm, None)?)?;
-    let wasmtime = Size::of(&bench.wasmtime.compile(wasm, None)?)?;
-    for (part, aotc, wasmtime) in [
-        ("", aotc.all as u64, wasmtime.all as u64),
-        (", code", aotc.code, wasmtime.code),
-        (", all but code", aotc.rest(), wasmtime.rest()),
-    ] {
-        let (aotc, wasmtime) = (aotc as f64, wasmtime as f64);
-        let row = Row { unit: Unit::Bytes, aotc, wasmtime, native: None };
-        bench.table.print(&format!("{label}{part}"), &row);
+    let wasm = std::fs::read(wasm)?;
+    let bytes = |side: &dyn Contender| anyhow::Ok(side.compile(&wasm, None)?.len() as f64);
+    let (aotc, wasmtime) = (bytes(bench.aotc)?, bytes(bench.wasmtime)?);
+    bench.table.print(&label, &Row { unit: Unit::Bytes, aotc, wasmtime, native: None });
+    Ok(())
+}
+
+fn size(bench: &Bench<'_>, table: &mut SizeTable, name: &str, wasm: &Path) -> Result<()> {
+    let label = format!("size: {name}");
+    if !bench.table.wants(&label) {
+        return Ok(());
     }
+    let bytes = std::fs::read(wasm)?;
+    let aotc = Size::of_image(&bench.aotc.compile(&bytes, None)?)?;
+    let wasmtime = Size::of_wasmtime(&bench.wasmtime.compile(&bytes, None)?)?;
+    table.print(name, aotc, wasmtime, wasm2c::size(&bench.artifacts, name, wasm)?);
     Ok(())
 }
 

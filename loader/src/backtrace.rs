@@ -121,7 +121,7 @@ impl FrameInfo {
     /// The function's name, if the module has names.
     pub fn func_name(&self) -> Option<&str> {
         let data = self.module.data();
-        let name = data.str(data.functions().at(self.func_index).name);
+        let name = data.function_name(self.func_index);
         (!name.is_empty()).then_some(name)
     }
 
@@ -224,6 +224,7 @@ fn frame(store: &StoreOpaque, pc: u64) -> Option<FrameInfo> {
         .take_while(|&(code_offset, _)| code_offset <= offset)
         .last()
         .map(|(_, wasm_offset)| wasm_offset);
+    let wasm_offset = module.data().wasm_offset(&range);
     let known = |number: u32| (number != 0).then_some(number);
     let lines = module_offset.into_iter().flat_map(|at| module.data().lines(&range, at));
     let string = |index: Option<u32>| Some(module.data().line_string(index?)?.to_owned());
@@ -238,6 +239,6 @@ fn frame(store: &StoreOpaque, pc: u64) -> Option<FrameInfo> {
         module: module.clone(),
         func_index: range.index,
         module_offset,
-        func_offset: module_offset.map(|offset| offset.saturating_sub(range.wasm_offset)),
+        func_offset: module_offset.map(|offset| offset.saturating_sub(wasm_offset)),
     })
 }

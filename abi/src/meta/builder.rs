@@ -2,12 +2,14 @@
 
 use alloc::vec::Vec;
 
+use super::code;
 use super::header::{Fixed, Header, Section, SectionRef};
 use super::record::Record;
 use super::records::{
-    Bound, CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import,
-    LineFunction, Memory, Str, Table, Type,
+    Bound, DataSegment, ElemItem, ElemSegment, Export, Function, FunctionCode, FunctionImport,
+    Global, Import, LineFunction, Memory, OtherCode, Str, Table, Type,
 };
+use crate::trap::TrapKind;
 
 /// A 32-bit field of the module data that holds a code offset: distance from the start of the module
 /// data to a piece of code.
@@ -17,6 +19,17 @@ pub struct CodeOffset {
     pub at: u32,
     /// Which piece of code it leads to; the numbering is the caller's.
     pub code: u32,
+}
+
+/// What is known of the instructions of a piece of code.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Instructions<'a> {
+    /// Offset of the function body in the wasm file; 0 if it has none.
+    pub wasm_offset: u32,
+    /// Offsets and kinds of trap sites, ascending.
+    pub traps: &'a [(u32, TrapKind)],
+    /// Sites of the address map and offsets in the wasm file, ascending. See [`super::AddressMap`].
+    pub addresses: &'a [(u32, u32)],
 }
 
 /// Everything that goes into the module data.
@@ -57,14 +70,14 @@ pub struct Builder {
     pub elem_segments: Vec<ElemSegment>,
     /// Items of the element segments.
     pub elem_items: Vec<ElemItem>,
-    /// Pieces of code, in the order of their addresses.
-    pub code_ranges: Vec<CodeRange>,
-    /// Trap offsets.
-    pub trap_offsets: Vec<u32>,
-    /// Trap kinds.
-    pub trap_kinds: Vec<u8>,
-    /// Address map.
-    pub address_map: Vec<u8>,
+    /// Imported functions.
+    pub function_imports: Vec<FunctionImport>,
+    /// Code of the functions that the module defines, in the order of their addresses.
+    pub function_codes: Vec<FunctionCode>,
+    /// Other pieces of code, in the order of their addresses, behind these.
+    pub other_codes: Vec<OtherCode>,
+    /// Code sites.
+    pub code_sites: Vec<u8>,
     /// Where functions' lines are.
     pub line_functions: Vec<LineFunction>,
     /// Lines.
@@ -92,6 +105,21 @@ impl Builder {
         let offset = self.strings.len() as u32;
         self.strings.extend_from_slice(text.as_bytes());
         Str { offset, bytes: text.len() as u32 }
+    }
+
+    /// Adds the name of the next function. No other string was added before the last of them.
+    pub fn function_name(&mut self, name: &str) -> Str {
+        let name = self.string(name);
+        self.fixed.function_names_bytes = self.strings.len() as u32;
+        name
+    }
+
+    /// Adds what is known of the instructions of the next piece of code, functions first, and gives where it begins.
+    pub fn instructions(&mut self, known: &Instructions<'_>) -> u32 {
+        let start = self.code_sites.len() as u32;
+        let Instructions { wasm_offset, traps, addresses } = *known;
+        code::encode_sites(&mut self.code_sites, wasm_offset, traps, addresses);
+        start
     }
 
     /// The module data, and the fields in it that must be given their code offsets (they are 0).
@@ -127,9 +155,7 @@ impl Builder {
         section(Section::ExportOrder, &mut |out, _| {
             encode(out, &mut export_order.clone(), |_, _| ())
         });
-        section(Section::Functions, &mut |out, code| {
-            encode(out, &mut self.functions, |at, function| take(code, at + 4, &mut function.code))
-        });
+        section(Section::Functions, &mut |out, _| encode(out, &mut self.functions, |_, _| ()));
         section(Section::Tables, &mut |out, _| encode(out, &mut self.tables, |_, _| ()));
         section(Section::Memories, &mut |out, _| encode(out, &mut self.memories, |_, _| ()));
         section(Section::Globals, &mut |out, _| encode(out, &mut self.globals, |_, _| ()));
@@ -140,12 +166,18 @@ impl Builder {
             encode(out, &mut self.elem_segments, |_, _| ())
         });
         section(Section::ElemItems, &mut |out, _| encode(out, &mut self.elem_items, |_, _| ()));
-        section(Section::CodeRanges, &mut |out, code| {
-            encode(out, &mut self.code_ranges, |at, range| take(code, at, &mut range.code))
+        section(Section::FunctionImports, &mut |out, code| {
+            encode(out, &mut self.function_imports, |at, import| {
+                take(code, at + 4, &mut import.thunk)
+            })
         });
-        section(Section::TrapOffsets, &mut |out, _| encode(out, &mut self.trap_offsets, |_, _| ()));
-        section(Section::TrapKinds, &mut |out, _| encode(out, &mut self.trap_kinds, |_, _| ()));
-        section(Section::AddressMap, &mut |out, _| encode(out, &mut self.address_map, |_, _| ()));
+        section(Section::FunctionCodes, &mut |out, code| {
+            encode(out, &mut self.function_codes, |at, piece| take(code, at, &mut piece.code))
+        });
+        section(Section::OtherCodes, &mut |out, code| {
+            encode(out, &mut self.other_codes, |at, piece| take(code, at, &mut piece.code))
+        });
+        section(Section::CodeSites, &mut |out, _| encode(out, &mut self.code_sites, |_, _| ()));
         section(Section::LineFunctions, &mut |out, _| {
             encode(out, &mut self.line_functions, |_, _| ())
         });

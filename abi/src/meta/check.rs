@@ -6,13 +6,13 @@ use super::checksum::checksum;
 use super::header::{Header, SECTION_COUNT, Section};
 use super::record::Record;
 use super::records::{
-    BindStyle, Bound, CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment,
-    Export, ExternKind, Function, Global, Import, LineFunction, Memory, Str, Table, Type, flags,
+    BindStyle, Bound, CodeKind, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export,
+    ExternKind, Function, FunctionCode, FunctionImport, Global, Import, LineFunction, Memory,
+    OtherCode, Str, Table, Type, flags,
 };
 use super::view::{CodeOrder, MetaError, ModuleData, malformed};
 use crate::builtin::BUILTIN_COUNT;
 use crate::target::{Arch, BoundsStyle, Interruption, Os, TrapStyle};
-use crate::trap::TrapKind;
 use crate::types::{ValType, can_call_directly, func_type_hash};
 use crate::vmctx;
 
@@ -84,10 +84,10 @@ impl Checker<'_, '_> {
             (Section::DataSegments, DataSegment::BYTES),
             (Section::ElemSegments, ElemSegment::BYTES),
             (Section::ElemItems, ElemItem::BYTES),
-            (Section::CodeRanges, CodeRange::BYTES),
-            (Section::TrapOffsets, 4),
-            (Section::TrapKinds, 1),
-            (Section::AddressMap, 1),
+            (Section::FunctionImports, FunctionImport::BYTES),
+            (Section::FunctionCodes, FunctionCode::BYTES),
+            (Section::OtherCodes, OtherCode::BYTES),
+            (Section::CodeSites, 1),
             (Section::LineFunctions, LineFunction::BYTES),
             (Section::Lines, 1),
             (Section::LineStrings, Str::BYTES),
@@ -101,7 +101,10 @@ impl Checker<'_, '_> {
                 return Err(malformed("section outside the module data", place.offset.into()));
             }
         }
-        Ok(())
+        let count = |section: Section| u64::from(self.data.header.sections[section as usize].count);
+        let functions = count(Section::FunctionImports) + count(Section::FunctionCodes);
+        let at = self.at(Section::Functions);
+        ensure(functions == count(Section::Functions), "number of functions", at)
     }
 
     fn header(&self) -> Result<(), MetaError> {
@@ -181,10 +184,10 @@ impl Checker<'_, '_> {
         for import in self.data.imports().iter() {
             let next = &mut next[import.kind as usize];
             if import.kind == ExternKind::Func as u32 {
-                let left_out =
-                    (*next..import.index).all(|i| self.data.functions().at(i).import == 0);
-                let is_import = self.data.functions().at(import.index).import != 0;
-                ensure(left_out && is_import && import.index >= *next, "import out of order", at)?;
+                let is_import = |i| self.data.function_import(i) != 0;
+                let left_out = (*next..import.index).all(|i| !is_import(i));
+                ensure(left_out && is_import(import.index), "import out of order", at)?;
+                ensure(import.index >= *next, "import out of order", at)?;
                 *next = import.index;
             }
             ensure(import.index == *next, "import out of order", at)?;
@@ -193,10 +196,9 @@ impl Checker<'_, '_> {
         for kind in [ExternKind::Func, ExternKind::Table, ExternKind::Memory, ExternKind::Global] {
             let imported = match kind {
                 ExternKind::Func => {
-                    let functions = self.data.functions().iter();
-                    let before_code = functions.take_while(|f| f.import != 0 || f.code == 0);
-                    let imports = before_code.enumerate().filter(|(_, f)| f.import != 0);
-                    imports.last().map_or(0, |(last, _)| last + 1)
+                    let imports = self.data.function_imports().iter().enumerate();
+                    let kept = imports.filter(|(_, function)| function.import != 0);
+                    kept.last().map_or(0, |(last, _)| last + 1)
                 }
                 ExternKind::Table => count_imported(self.data.tables().iter().map(|t| t.flags)),
                 ExternKind::Memory => count_imported(self.data.memories().iter().map(|m| m.flags)),
@@ -228,16 +230,22 @@ impl Checker<'_, '_> {
 
     fn functions(&self) -> Result<(), MetaError> {
         let at = self.at(Section::Functions);
-        let mut defined = false;
         let types = self.data.types().len();
-        for function in self.data.functions().iter() {
+        let names_bytes = self.data.header.fixed.function_names_bytes;
+        let mut previous_name = 0;
+        for (index, function) in (0..).zip(self.data.functions().iter()) {
             ensure((function.ty as usize) < types, "function type", at)?;
-            ensure(function.import == 0 || !defined, "import behind a definition", at)?;
-            defined |= function.import == 0 && function.code != 0;
-            self.string(function.name)?;
-            self.code_offset_or_none(function.code, at)?;
-            self.slot_or_none(function.import, record_bytes::<vmctx::VmFunctionImport>(), at)?;
             self.slot_or_none(function.func_ref, record_bytes::<vmctx::VmFuncRef>(), at)?;
+            let name_start = function.name_start;
+            let in_order = previous_name <= name_start && name_start <= names_bytes;
+            ensure(in_order, "name of a function", at)?;
+            previous_name = name_start;
+            self.string(self.data.function_name_place(index))?;
+        }
+        let at = self.at(Section::FunctionImports);
+        for function in self.data.function_imports().iter() {
+            self.slot_or_none(function.import, record_bytes::<vmctx::VmFunctionImport>(), at)?;
+            self.code_offset_or_none(function.thunk, at)?;
         }
         Ok(())
     }
@@ -349,34 +357,26 @@ impl Checker<'_, '_> {
         Ok(())
     }
 
+    /// Trap sites and address maps are not looked at: whoever reads them takes them as they are.
     fn code(&self) -> Result<(), MetaError> {
-        let at = self.at(Section::CodeRanges);
-        let trap_offsets = self.data.records::<u32>(Section::TrapOffsets).len() as u64;
-        let trap_kinds = self.data.section_bytes(Section::TrapKinds, 1).len() as u64;
-        let map_bytes = self.data.section_bytes(Section::AddressMap, 1).len() as u64;
-        ensure(trap_offsets == trap_kinds, "trap table", at)?;
+        self.lines()?;
+        let at = self.at(Section::FunctionCodes);
         let functions = self.data.functions().len();
-        let mut previous_end = self.code.start;
-        let line_bytes = self.data.section_bytes(Section::Lines, 1).len() as u64;
-        let line_functions = self.data.records::<LineFunction>(Section::LineFunctions);
-        ensure(line_functions.len() <= functions, "lines", at)?;
-        for function in line_functions.iter() {
-            let end = u64::from(function.start) + u64::from(function.bytes);
-            ensure(end <= line_bytes, "lines", at)?;
-        }
-        for name in self.data.records::<Str>(Section::LineStrings).iter() {
-            self.string(name)?;
-        }
-        for range in self.data.code_ranges().iter() {
+        let ranges = self.data.code_ranges();
+        let (mut previous_start, mut previous_end) = (self.code.start, self.code.start);
+        for range in ranges.iter() {
             let start = i64::from(range.code);
             let end = start + i64::from(range.bytes);
-            let sorted = self.order == CodeOrder::Linked || start >= previous_end;
-            ensure(sorted && start >= self.code.start && end <= self.code.end, "code range", at)?;
-            previous_end = end;
-            let traps_end = u64::from(range.traps_start) + u64::from(range.traps);
-            ensure(traps_end <= trap_offsets, "trap sites", at)?;
-            let map_end = u64::from(range.map_start) + u64::from(range.map_bytes);
-            ensure(map_end <= map_bytes, "address map", at)?;
+            let sorted = match range.bytes {
+                _ if self.order == CodeOrder::Linked => true,
+                // Nothing is there that could overlap.
+                0 => start >= previous_start,
+                _ => start >= previous_end,
+            };
+            let inside = start >= self.code.start && end <= self.code.end;
+            // A function without code where there is no code at all.
+            ensure(sorted && inside || range.bytes == 0 && start == 0, "code range", at)?;
+            (previous_start, previous_end) = (start, previous_end.max(end));
             let valid = match CodeKind::from_u32(range.kind) {
                 None => false,
                 Some(CodeKind::Function | CodeKind::Thunk) => (range.index as usize) < functions,
@@ -387,8 +387,24 @@ impl Checker<'_, '_> {
             };
             ensure(valid, "code kind", at)?;
         }
-        let kinds = self.data.section_bytes(Section::TrapKinds, 1);
-        ensure(kinds.iter().all(|&kind| TrapKind::from_u8(kind).is_some()), "trap kind", at)
+        let at = self.at(Section::CodeSites);
+        let starts = (0..=ranges.len() as u32).map_while(|number| ranges.sites_start(number));
+        ensure(starts.is_sorted(), "code sites", at)
+    }
+
+    fn lines(&self) -> Result<(), MetaError> {
+        let at = self.at(Section::LineFunctions);
+        let line_bytes = self.data.section_bytes(Section::Lines, 1).len() as u64;
+        let line_functions = self.data.records::<LineFunction>(Section::LineFunctions);
+        ensure(line_functions.len() <= self.data.functions().len(), "lines", at)?;
+        for function in line_functions.iter() {
+            let end = u64::from(function.start) + u64::from(function.bytes);
+            ensure(end <= line_bytes, "lines", at)?;
+        }
+        for name in self.data.records::<Str>(Section::LineStrings).iter() {
+            self.string(name)?;
+        }
+        Ok(())
     }
 
     fn bound(&self) -> Result<(), MetaError> {
@@ -403,7 +419,8 @@ impl Checker<'_, '_> {
             ensure(BindStyle::from_u32(bound.style).is_some(), "style of a bound function", at)?;
             let function = functions.get(bound.function);
             let types = self.data.types().len();
-            let fits = |it: Function| it.import == 0 && (it.ty as usize) < types;
+            let defined = bound.function as usize >= self.data.function_imports().len();
+            let fits = |it: Function| defined && (it.ty as usize) < types;
             ensure(function.is_some_and(fits), "index of a bound function", at)?;
             self.code_offset_or_none(bound.type_code, at)?;
         }
@@ -434,16 +451,14 @@ impl Checker<'_, '_> {
             let can = can_call_directly(data.params(&ty), data.results(&ty));
             ensure(ty.direct == 0 || can, "direct entry", at)?;
         }
-        let at = self.at(Section::Functions);
-        for (own, function) in data.functions().iter().enumerate() {
-            self.begins(function.code, at, |kind, index| {
-                matches!(kind, CodeKind::Function | CodeKind::Thunk) && index as usize == own
-            })?;
+        let at = self.at(Section::FunctionImports);
+        for (own, function) in (0..).zip(data.function_imports().iter()) {
+            self.begins(function.thunk, at, |kind, index| kind == CodeKind::Thunk && index == own)?;
         }
         Ok(())
     }
 
-    /// A piece of code with this kind and index begins at `offset`, unless that is 0.
+    /// A piece of code with this kind and index, which is no function of the module, begins at `offset`, unless that is 0.
     fn begins(
         &self,
         offset: i32,
@@ -453,18 +468,18 @@ impl Checker<'_, '_> {
         if offset == 0 {
             return Ok(());
         }
-        let ranges = self.data.code_ranges();
-        let (mut low, mut high) = (0, ranges.len() as u32);
+        let pieces = self.data.records::<OtherCode>(Section::OtherCodes);
+        let (mut low, mut high) = (0, pieces.len() as u32);
         while low < high {
             let middle = low + (high - low) / 2;
-            if ranges.at(middle).code < offset {
+            if pieces.at(middle).code < offset {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        let found = ranges.get(low).filter(|range| range.code == offset && range.bytes > 0);
-        let found = found.and_then(|range| Some((CodeKind::from_u32(range.kind)?, range.index)));
+        let found = pieces.get(low).filter(|piece| piece.code == offset && piece.bytes > 0);
+        let found = found.and_then(|piece| Some((CodeKind::from_u32(piece.kind)?, piece.index)));
         ensure(found.is_some_and(|(kind, index)| is_it(kind, index)), "code offset", at)
     }
 

@@ -14,7 +14,7 @@ use crate::vmctx;
 pub const MAGIC: [u8; 8] = *b"aotcmod\0";
 
 /// The version of the format. Raised when the meaning of something changes that [`LAYOUT_HASH`] does not cover.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The parts of the module data that are located through the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,14 +44,14 @@ pub enum Section {
     ElemSegments,
     /// [`records::ElemItem`].
     ElemItems,
-    /// [`records::CodeRange`].
-    CodeRanges,
-    /// `u32` offsets in their function, ascending within one.
-    TrapOffsets,
-    /// [`crate::trap::TrapKind`] numbers, one byte per trap offset.
-    TrapKinds,
-    /// See [`super::AddressMap`].
-    AddressMap,
+    /// [`records::FunctionImport`].
+    FunctionImports,
+    /// [`records::FunctionCode`].
+    FunctionCodes,
+    /// [`records::OtherCode`].
+    OtherCodes,
+    /// Trap sites and address map of each piece of code. See [`super::CodeRanges`].
+    CodeSites,
     /// [`records::LineFunction`]: one for each function that the module defines, or none.
     LineFunctions,
     /// See [`super::LineFrames`].
@@ -60,7 +60,7 @@ pub enum Section {
     LineStrings,
     /// [`records::Bound`].
     Bound,
-    /// UTF-8.
+    /// UTF-8: the names of the functions, then the others.
     Strings,
 }
 
@@ -115,6 +115,8 @@ record! {
         pub start_up_entry: i32,
         /// [`crate::target::Interruption`].
         pub interruption: u32,
+        /// Length of the names of the functions in the strings, in bytes.
+        pub function_names_bytes: u32,
         /// Name of the module.
         pub name: records::Str,
         /// What made the artifact, for messages.
@@ -230,7 +232,9 @@ const fn records_hash(mut hash: u64) -> u64 {
     hash = fields(hash, records::ElemItem::FIELDS);
     hash = fields(hash, records::LineFunction::FIELDS);
     hash = fields(hash, records::Bound::FIELDS);
-    fields(hash, records::CodeRange::FIELDS)
+    hash = fields(hash, records::FunctionImport::FIELDS);
+    hash = fields(hash, records::FunctionCode::FIELDS);
+    fields(hash, records::OtherCode::FIELDS)
 }
 
 const fn vmctx_hash(mut hash: u64) -> u64 {

@@ -3,7 +3,7 @@
 //! ```text
 //!   0              Header                                   fixed size
 //!                  tables of fixed-width records            located by Header::sections
-//!                  value types, trap offsets, trap kinds, address map, strings, segment bytes
+//!                  value types, trap sites and address maps, strings, segment bytes
 //!   image_offset   instance image: vmctx_bytes of initial context, then initial pages of memory 0
 //!   blob_bytes
 //! ```
@@ -14,28 +14,32 @@
 //! accessors afterwards cannot fail on the bytes that were checked.
 
 mod address_map;
+mod bits;
 mod builder;
 mod check;
 mod checksum;
+mod code;
 mod header;
 mod leb;
 mod lines;
 mod record;
 mod records;
+mod traps;
 mod view;
 
 pub use address_map::AddressMap;
-pub use builder::{Builder, CodeOffset};
+pub use builder::{Builder, CodeOffset, Instructions};
 pub(crate) use checksum::checksum_of;
 pub use checksum::seal;
+pub use code::{CodeRange, CodeRanges};
 pub use header::{
     FORMAT_VERSION, Fixed, Header, LAYOUT_HASH, MAGIC, SECTION_COUNT, Section, SectionRef,
 };
 pub use lines::{LineFrame, LineFrames, LineWriter};
 pub use record::Record;
 pub use records::{
-    BindStyle, Bound, CodeKind, CodeRange, DataSegment, ElemItem, ElemItemKind, ElemSegment,
-    Export, ExternKind, Function, Global, Import, LineFunction, Memory, NO_MAXIMUM, Str, Table,
-    Type, flags,
+    BindStyle, Bound, CodeKind, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export,
+    ExternKind, Function, FunctionCode, FunctionImport, Global, Import, LineFunction, Memory,
+    NO_MAXIMUM, OtherCode, Str, Table, Type, flags,
 };
 pub use view::{CodeOrder, LINKED_CODE, MetaError, ModuleData, Records};

@@ -66,14 +66,49 @@ record! {
     pub struct Function {
         /// Index of its [`Type`].
         pub ty: u32,
-        /// Its wasm-call entry; for an import that is referenced, its thunk; else 0.
-        pub code: i32,
-        /// Context offset: of the [`crate::vmctx::VmFunctionImport`] for an import; else 0.
-        pub import: i32,
         /// Context offset of its [`crate::vmctx::VmFuncRef`], or 0 if it is never referenced.
         pub func_ref: i32,
-        /// Name from the name section, or empty.
-        pub name: Str,
+        /// Where in the strings its name from the name section begins: one after the other, from 0. It ends where the next
+        /// begins, the last at [`super::Fixed::function_names_bytes`].
+        pub name_start: u32,
+    }
+}
+
+record! {
+    /// An imported function, in the order of the index space.
+    pub struct FunctionImport {
+        /// Context offset of its [`crate::vmctx::VmFunctionImport`], or 0 if nothing leads to it.
+        pub import: i32,
+        /// Its thunk if it is referenced; else 0.
+        pub thunk: i32,
+    }
+}
+
+record! {
+    /// The code of a function that the module defines, in the order of the index space; in an image, sorted by address.
+    pub struct FunctionCode {
+        /// First byte. Of a function that nothing leads to, that of the next piece of code.
+        pub code: i32,
+        /// Length in bytes; 0 if nothing leads to the function.
+        pub bytes: u32,
+        /// First byte in the code sites.
+        pub sites_start: u32,
+    }
+}
+
+record! {
+    /// A piece of code that is no function of the module: a trampoline. In an image, sorted by address, behind all functions.
+    pub struct OtherCode {
+        /// First byte.
+        pub code: i32,
+        /// Length in bytes.
+        pub bytes: u32,
+        /// A [`CodeKind`].
+        pub kind: u32,
+        /// Function index for a thunk; type index for a trampoline; builtin number; number of a bound function.
+        pub index: u32,
+        /// First byte in the code sites.
+        pub sites_start: u32,
     }
 }
 
@@ -155,31 +190,6 @@ record! {
         pub kind: u32,
         /// Function or global index; 0 for null.
         pub index: u32,
-    }
-}
-
-record! {
-    /// A piece of code: a function, a trampoline. In an image, sorted by address.
-    pub struct CodeRange {
-        /// First byte.
-        pub code: i32,
-        /// Length in bytes.
-        pub bytes: u32,
-        /// A [`CodeKind`].
-        pub kind: u32,
-        /// Function index for a function or thunk; type index for a trampoline; builtin number; number of a bound function.
-        pub index: u32,
-        /// First in the trap offsets and trap kinds.
-        pub traps_start: u32,
-        /// Number of trap sites. Accesses to memory are not among them: a fault of any other
-        /// instruction is one of memory, or of the stack.
-        pub traps: u32,
-        /// First byte in the address map.
-        pub map_start: u32,
-        /// Length in the address map, in bytes.
-        pub map_bytes: u32,
-        /// Offset of the function body in the wasm file; 0 if it has none.
-        pub wasm_offset: u32,
     }
 }
 

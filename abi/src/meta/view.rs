@@ -4,18 +4,17 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use super::address_map::AddressMap;
 use super::builder::Builder;
 use super::check::Checker;
+use super::code::CodeRange;
 use super::header::{FORMAT_VERSION, Header, LAYOUT_HASH, MAGIC, Section};
 use super::lines::LineFrames;
 use super::record::Record;
 use super::records::{
-    Bound, CodeRange, DataSegment, ElemItem, ElemSegment, Export, Function, Global, Import,
-    LineFunction, Memory, Str, Table, Type,
+    Bound, DataSegment, ElemItem, ElemSegment, Export, Function, FunctionCode, FunctionImport,
+    Global, Import, LineFunction, Memory, OtherCode, Str, Table, Type,
 };
 use crate::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyle};
-use crate::trap::TrapKind;
 use crate::types::ValType;
 
 /// Why bytes are not module data that can be used.
@@ -273,6 +272,37 @@ impl<'a> ModuleData<'a> {
         self.records(Section::Functions)
     }
 
+    /// Imported functions.
+    pub fn function_imports(&self) -> Records<'a, FunctionImport> {
+        self.records(Section::FunctionImports)
+    }
+
+    /// Name of the function `index` from the name section, or empty.
+    ///
+    /// # Panics
+    /// If there are fewer functions.
+    pub fn function_name(&self, index: u32) -> &'a str {
+        self.str(self.function_name_place(index))
+    }
+
+    /// Context offset of the [`crate::vmctx::VmFunctionImport`] of the function `index`; 0 if it is defined in the module,
+    /// or nothing leads to it.
+    pub fn function_import(&self, index: u32) -> i32 {
+        self.function_imports().get(index).map_or(0, |function| function.import)
+    }
+
+    /// Wasm-call entry of the function `index`; of an import that is referenced, its thunk; 0 if it has no code.
+    pub fn function_code(&self, index: u32) -> i32 {
+        let imports = self.function_imports();
+        match index.checked_sub(imports.len() as u32) {
+            None => imports.at(index).thunk,
+            Some(index) => {
+                let codes: Records<'_, FunctionCode> = self.records(Section::FunctionCodes);
+                codes.get(index).filter(|piece| piece.bytes > 0).map_or(0, |piece| piece.code)
+            }
+        }
+    }
+
     /// Tables.
     pub fn tables(&self) -> Records<'a, Table> {
         self.records(Section::Tables)
@@ -308,40 +338,6 @@ impl<'a> ModuleData<'a> {
         self.records(Section::Bound)
     }
 
-    /// Pieces of code.
-    pub fn code_ranges(&self) -> Records<'a, CodeRange> {
-        self.records(Section::CodeRanges)
-    }
-
-    /// What the trap site at `offset` in `range` traps with, if there is one.
-    pub fn trap_at(&self, range: &CodeRange, offset: u32) -> Option<TrapKind> {
-        let offsets = self.records::<u32>(Section::TrapOffsets);
-        let (mut low, mut high) = (range.traps_start, range.traps_start + range.traps);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match offsets.at(middle).cmp(&offset) {
-                core::cmp::Ordering::Equal => {
-                    return TrapKind::from_u8(
-                        self.section_bytes(Section::TrapKinds, 1)[middle as usize],
-                    );
-                }
-                core::cmp::Ordering::Less => low = middle + 1,
-                core::cmp::Ordering::Greater => high = middle,
-            }
-        }
-        None
-    }
-
-    /// The map from `range`'s code offsets to offsets in the wasm file.
-    pub fn address_map(&self, range: &CodeRange) -> AddressMap<'a> {
-        let map = self.section_bytes(Section::AddressMap, 1);
-        AddressMap {
-            bytes: &map[range.map_start as usize..][..range.map_bytes as usize],
-            code_offset: 0,
-            wasm_offset: range.wasm_offset,
-        }
-    }
-
     /// Whether there are lines of the source.
     pub fn has_lines(&self) -> bool {
         self.header.sections[Section::LineFunctions as usize].count > 0
@@ -355,7 +351,7 @@ impl<'a> ModuleData<'a> {
         let function = range.index.checked_sub(imported).and_then(|index| functions.get(index));
         let bytes = self.section_bytes(Section::Lines, 1);
         let bytes = function.map_or(&[][..], |at| &bytes[at.start as usize..][..at.bytes as usize]);
-        LineFrames::find(bytes, range.wasm_offset, wasm_offset)
+        LineFrames::find(bytes, self.wasm_offset(range), wasm_offset)
     }
 
     /// A name in the lines; `None` if the lines make no sense.
@@ -372,14 +368,13 @@ impl<'a> ModuleData<'a> {
     pub fn section_size_bytes(&self, section: Section) -> usize {
         let width = match section {
             Section::Types => Type::BYTES,
-            Section::ValTypes | Section::TrapKinds | Section::AddressMap | Section::Lines => 1,
-            Section::Strings => 1,
+            Section::ValTypes | Section::CodeSites | Section::Lines | Section::Strings => 1,
             Section::LineFunctions => LineFunction::BYTES,
             Section::LineStrings => Str::BYTES,
             Section::Bound => Bound::BYTES,
             Section::Imports => Import::BYTES,
             Section::Exports => Export::BYTES,
-            Section::ExportOrder | Section::TrapOffsets => 4,
+            Section::ExportOrder => 4,
             Section::Functions => Function::BYTES,
             Section::Tables => Table::BYTES,
             Section::Memories => Memory::BYTES,
@@ -387,9 +382,21 @@ impl<'a> ModuleData<'a> {
             Section::DataSegments => DataSegment::BYTES,
             Section::ElemSegments => ElemSegment::BYTES,
             Section::ElemItems => ElemItem::BYTES,
-            Section::CodeRanges => CodeRange::BYTES,
+            Section::FunctionImports => FunctionImport::BYTES,
+            Section::FunctionCodes => FunctionCode::BYTES,
+            Section::OtherCodes => OtherCode::BYTES,
         };
         self.header.sections[section as usize].count as usize * width
+    }
+
+    /// Where the name of the function `index` is.
+    pub(super) fn function_name_place(&self, index: u32) -> Str {
+        let functions = self.functions();
+        let offset = functions.at(index).name_start;
+        let end = functions
+            .get(index + 1)
+            .map_or(self.header.fixed.function_names_bytes, |next| next.name_start);
+        Str { offset, bytes: end.saturating_sub(offset) }
     }
 
     pub(super) fn get_str(&self, name: Str) -> Option<&'a str> {

@@ -20,7 +20,9 @@ use crate::parallel;
 use crate::plan::{CodeId, CodeKey};
 use crate::translate::{self, Env, HEAP_ACCESS, SYMBOL_NAMESPACE, trap_kind};
 pub(crate) use function::{CallSite, CompiledFunction, SymbolSite};
-pub(crate) use prologue::{Register, Step};
+#[cfg(test)]
+pub(crate) use prologue::prologue;
+pub(crate) use prologue::{Prologue, Register, Step};
 pub(crate) use target::{Isas, is_supported, isas};
 
 /// Whether machine code is also wanted as text.

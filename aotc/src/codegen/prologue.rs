@@ -48,7 +48,7 @@ pub(crate) enum Register {
 }
 
 /// The prologue of `compiled`; empty if it has no frame.
-pub(super) fn prologue(compiled: &CompiledCode) -> Prologue {
+pub(crate) fn prologue(compiled: &CompiledCode) -> Prologue {
     let steps = compiled.buffer.unwind_info.iter();
     steps.filter_map(|(offset, inst)| Some((*offset, step(inst)?))).collect()
 }

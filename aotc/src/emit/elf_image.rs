@@ -31,12 +31,13 @@ use crate::error::Result;
 /// The image with these parts.
 pub(super) fn write(parts: &Parts<'_>) -> Result<Vec<u8>> {
     let text = text::lay_out(parts)?;
+    let eh_frame = EhFrame::of_image(parts, &text.offsets)?;
     let descriptor = descriptor_symbol(&parts.name);
     let mut out = Vec::new();
     let mut writer = Writer::new(Endianness::Little, true, &mut out);
     let names = Names::add(&mut writer, parts, &descriptor);
-    let layout = Layout::reserve(&mut writer, parts, &text);
-    let image = Image { parts, text, names, layout };
+    let layout = Layout::reserve(&mut writer, parts, &text, &eh_frame);
+    let image = Image { parts, text, eh_frame, names, layout };
     image.write(&mut writer)?;
     Ok(out)
 }
@@ -137,7 +138,7 @@ const HASH_CHAINS: u32 = 2;
 
 impl Layout {
     /// Reserves all ranges, in the order in which [`Image::write`] fills them.
-    fn reserve(writer: &mut Writer<'_>, parts: &Parts<'_>, text: &Text) -> Self {
+    fn reserve(writer: &mut Writer<'_>, parts: &Parts<'_>, text: &Text, frames: &EhFrame) -> Self {
         let page_bytes = parts.target.page_bytes() as usize;
         writer.reserve_file_header();
         writer.reserve_program_headers(SEGMENTS);
@@ -145,8 +146,8 @@ impl Layout {
         let hash = writer.reserve_hash(HASH_BUCKETS, HASH_CHAINS);
         let dynsym = writer.reserve_dynsym();
         let dynstr = writer.reserve_dynstr();
-        let eh_frame_hdr = writer.reserve(parts.eh_frame.header_bytes(), 4);
-        let eh_frame_bytes = parts.eh_frame.bytes.len() + EhFrame::TERMINATOR_BYTES;
+        let eh_frame_hdr = writer.reserve(frames.header_bytes(), 4);
+        let eh_frame_bytes = frames.bytes.len() + EhFrame::TERMINATOR_BYTES;
         let eh_frame = writer.reserve(eh_frame_bytes, 8);
         let data = writer.reserve(parts.data.len(), page_bytes);
         let text = writer.reserve(text.bytes.len(), page_bytes);
@@ -175,6 +176,7 @@ impl Layout {
 struct Image<'a> {
     parts: &'a Parts<'a>,
     text: Text,
+    eh_frame: EhFrame,
     names: Names,
     layout: Layout,
 }
@@ -197,7 +199,7 @@ impl Image<'_> {
         writer.write_null_dynamic_symbol();
         writer.write_dynamic_symbol(&self.descriptor(self.names.dynamic_descriptor));
         writer.write_dynstr();
-        let (frames, at) = (&self.parts.eh_frame, layout.eh_frame as u64);
+        let (frames, at) = (&self.eh_frame, layout.eh_frame as u64);
         let header = frames.header(layout.eh_frame_hdr as u64, at, |code| self.code(code))?;
         put(writer, layout.eh_frame_hdr, &header);
         put(writer, layout.eh_frame, &frames.resolve(at, |code| self.code(code))?);
@@ -219,7 +221,7 @@ impl Image<'_> {
         let layout = &self.layout;
         let page = u64::from(self.parts.target.page_bytes());
         let data_end = layout.data + self.parts.data.len();
-        let headers_bytes = self.parts.eh_frame.header_bytes();
+        let headers_bytes = self.eh_frame.header_bytes();
         let text_bytes = self.text.bytes.len();
         let (read, execute, write) = (elf::PF_R, elf::PF_R | elf::PF_X, elf::PF_R | elf::PF_W);
         let segments: [(u32, u32, usize, usize, u64); SEGMENTS as usize] = [
@@ -317,7 +319,7 @@ impl Image<'_> {
     fn section_headers(&self, writer: &mut Writer<'_>) {
         let (layout, sections) = (&self.layout, &self.names.sections);
         let page = self.parts.target.page_bytes() as usize;
-        let header_bytes = self.parts.eh_frame.header_bytes();
+        let header_bytes = self.eh_frame.header_bytes();
         let data_bytes = self.parts.data.len();
         let note = (layout.note, NOTE_BYTES, 4);
         let eh_frame_hdr = (layout.eh_frame_hdr, header_bytes, 4);

@@ -6,6 +6,7 @@ use aotc_abi::symbol::MODULE_DATA_SECTION;
 
 use super::Parts;
 use super::object::{Draft, Field};
+use super::unwind::EhFrame;
 use crate::error::Result;
 
 pub(super) fn add_module_data(parts: &Parts<'_>, draft: &mut Draft, data: Vec<u8>) -> Result<()> {
@@ -24,12 +25,13 @@ pub(super) fn add_module_data(parts: &Parts<'_>, draft: &mut Draft, data: Vec<u8
 }
 
 pub(super) fn add_unwind(parts: &Parts<'_>, draft: &mut Draft) -> Result<()> {
-    if parts.eh_frame.addresses.is_empty() {
+    let eh_frame = EhFrame::of_object(parts)?;
+    if eh_frame.addresses.is_empty() {
         return Ok(());
     }
     let section = draft.object.section_id(StandardSection::EhFrame);
-    draft.object.append_section_data(section, &parts.eh_frame.bytes, 8);
-    for address in &parts.eh_frame.addresses {
+    draft.object.append_section_data(section, &eh_frame.bytes, 8);
+    for address in &eh_frame.addresses {
         let field = Field { section, at: address.at, addend: 0 };
         draft.relocate(&field, draft.code[address.code as usize], DISTANCE)?;
     }

@@ -19,6 +19,7 @@ use aotc_abi::target::Arch;
 
 use super::Parts;
 use super::object::{Draft, Field};
+use super::unwind::EhFrame;
 use crate::codegen::{CompiledFunction, Register, Step};
 use crate::error::Result;
 
@@ -36,10 +37,11 @@ pub(super) fn add_module_data(parts: &Parts<'_>, draft: &mut Draft, data: Vec<u8
 }
 
 pub(super) fn add_unwind(parts: &Parts<'_>, draft: &mut Draft) -> Result<()> {
-    if parts.eh_frame.addresses.is_empty() {
+    let eh_frame = EhFrame::of_object(parts)?;
+    if eh_frame.addresses.is_empty() {
         return Ok(());
     }
-    add_eh_frame(parts, draft)?;
+    add_eh_frame(&eh_frame, draft)?;
     add_compact_unwind(parts, draft)
 }
 
@@ -56,9 +58,9 @@ pub(super) fn add_version(parts: &Parts<'_>, draft: &mut Draft) {
     draft.object.set_macho_build_version(version);
 }
 
-fn add_eh_frame(parts: &Parts<'_>, draft: &mut Draft) -> Result<()> {
+fn add_eh_frame(eh_frame: &EhFrame, draft: &mut Draft) -> Result<()> {
     let section = draft.object.section_id(StandardSection::EhFrame);
-    draft.object.append_section_data(section, &parts.eh_frame.bytes, 8);
+    draft.object.append_section_data(section, &eh_frame.bytes, 8);
     let start = draft.object.add_symbol(Symbol {
         name: b"EH_frame".to_vec(),
         value: 0,
@@ -69,7 +71,7 @@ fn add_eh_frame(parts: &Parts<'_>, draft: &mut Draft) -> Result<()> {
         section: SymbolSection::Section(section),
         flags: SymbolFlags::None,
     });
-    for address in &parts.eh_frame.addresses {
+    for address in &eh_frame.addresses {
         // The field counts from itself.
         let field = Field { section, at: address.at, addend: -i64::from(address.at) };
         let code = draft.code[address.code as usize];

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use aotc_abi::index::FuncIndex;
 use aotc_abi::meta::{
-    AddressMap, Bound, Builder, CodeKind, CodeOffset, CodeRange, DataSegment, ElemItem,
-    ElemItemKind, ElemSegment, Export, Fixed, Function, Global, Import, LAYOUT_HASH, LineFunction,
-    Memory, NO_MAXIMUM, Str, Table, Type, flags,
+    Bound, Builder, CodeKind, CodeOffset, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export,
+    Fixed, Function, FunctionCode, FunctionImport, Global, Import, Instructions, LAYOUT_HASH,
+    LineFunction, Memory, NO_MAXIMUM, OtherCode, Str, Table, Type, flags,
 };
 use aotc_abi::target::BoundsStyle;
 use aotc_abi::vmctx;
@@ -38,17 +38,17 @@ pub(crate) fn module_data(
         return Err(too_large());
     }
     let mut writer = Writer { module, plan, builder: Builder::default(), strings: HashMap::new() };
+    writer.functions();
     writer.header(options);
     writer.fixed_places();
     writer.types();
     writer.imports_and_exports();
-    writer.functions();
     writer.tables();
     writer.memories();
     writer.globals();
     writer.segments()?;
     writer.bound();
-    writer.code_ranges(options, functions);
+    writer.codes(options, functions);
     writer.builder.finish().ok_or_else(too_large)
 }
 
@@ -84,6 +84,7 @@ impl<'a> Writer<'a> {
             start_up: code(start_up.map(|(routine, _)| routine)),
             start_up_entry: code(start_up.map(|(_, entry)| entry)),
             interruption: options.interruption.bits(),
+            function_names_bytes: self.builder.fixed.function_names_bytes,
             name: self.string(&self.plan.name),
             producer: self.string(PRODUCER),
         };
@@ -138,15 +139,16 @@ impl<'a> Writer<'a> {
                 true => self.module.function_name(FuncIndex(index as u32)),
                 false => "",
             };
-            let name = self.string(name);
-            self.builder.functions.push(Function {
-                ty: ty.0,
-                code: code(plan.code),
-                import: plan.import.unwrap_or(0),
-                func_ref: plan.func_ref.unwrap_or(0),
-                name,
-            });
+            let place = self.builder.function_name(name);
+            self.strings.entry(name).or_insert(place);
+            let (func_ref, name_start) = (plan.func_ref.unwrap_or(0), place.offset);
+            self.builder.functions.push(Function { ty: ty.0, func_ref, name_start });
         }
+        let imported = &self.plan.functions[..self.module.imported_functions as usize];
+        self.builder.function_imports.extend(imported.iter().map(|plan| FunctionImport {
+            import: plan.import.unwrap_or(0),
+            thunk: code(plan.code),
+        }));
     }
 
     fn tables(&mut self) {
@@ -240,45 +242,50 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn code_ranges(&mut self, options: &Options, functions: &[CompiledFunction]) {
+    fn codes(&mut self, options: &Options, functions: &[CompiledFunction]) {
         let mut lines = match options.debug_lines {
             DebugLinesStyle::Keep => Lines::new(self.module),
             DebugLinesStyle::Omit => None,
         };
         for (id, (&key, function)) in self.plan.codes.iter().zip(functions).enumerate() {
             let (kind, index, wasm_offset) = self.code_kind(key);
-            let traps_start = self.builder.trap_offsets.len() as u32;
-            let map_start = self.builder.address_map.len() as u32;
-            for &(offset, trap) in &function.traps {
-                self.builder.trap_offsets.push(offset);
-                self.builder.trap_kinds.push(trap as u8);
+            let code = Builder::code(id as u32);
+            let bytes = function.code.len() as u32;
+            let addresses: &[_] = match options.address_map {
+                AddressMapStyle::Keep => &function.addresses,
+                AddressMapStyle::Omit => &[],
+            };
+            let traps = &function.traps;
+            let known = Instructions { wasm_offset, traps, addresses };
+            if let CodeKey::Function(index) = key {
+                self.no_code_up_to(index.index(), code);
+                if let Some(lines) = &mut lines {
+                    self.no_lines_up_to(index.index());
+                    let source = self.module.source_of(index);
+                    let places = function.addresses.iter().map(|&(_, at)| at);
+                    lines.function(&mut self.builder, source, wasm_offset, places);
+                }
+                let sites_start = self.builder.instructions(&known);
+                self.builder.function_codes.push(FunctionCode { code, bytes, sites_start });
+            } else {
+                self.no_code_up_to(self.module.bodies.len(), code);
+                let sites_start = self.builder.instructions(&known);
+                let piece = OtherCode { code, bytes, kind: kind as u32, index, sites_start };
+                self.builder.other_codes.push(piece);
             }
-            let has_map =
-                matches!(key, CodeKey::Function(_)) && options.address_map == AddressMapStyle::Keep;
-            if let (CodeKey::Function(index), Some(lines)) = (key, &mut lines) {
-                self.no_lines_up_to(index.index());
-                let source = self.module.source_of(index);
-                let places = function.addresses.iter().map(|&(_, at)| at);
-                lines.function(&mut self.builder, source, wasm_offset, places);
-            }
-            if has_map {
-                encode_addresses(&mut self.builder.address_map, wasm_offset, &function.addresses);
-            }
-            self.builder.code_ranges.push(CodeRange {
-                code: Builder::code(id as u32),
-                bytes: function.code.len() as u32,
-                kind: kind as u32,
-                index,
-                traps_start,
-                traps: function.traps.len() as u32,
-                map_start,
-                map_bytes: self.builder.address_map.len() as u32 - map_start,
-                wasm_offset,
-            });
         }
+        let last = functions.len().checked_sub(1).map(|id| CodeId(id as u32));
+        self.no_code_up_to(self.module.bodies.len(), code(last));
         if lines.is_some() {
             self.no_lines_up_to(self.module.bodies.len());
         }
+    }
+
+    /// Functions that nothing leads to have a record, which leads to the piece of code that is next.
+    fn no_code_up_to(&mut self, functions: usize, code: i32) {
+        let sites_start = self.builder.code_sites.len() as u32;
+        let none = FunctionCode { code, bytes: 0, sites_start };
+        self.builder.function_codes.resize(functions, none);
     }
 
     /// Functions without code have no lines, but a record.
@@ -330,13 +337,4 @@ fn elem_item(expr: &ConstExpr) -> Result<ElemItem> {
         }
     };
     Ok(ElemItem { kind: kind as u32, index })
-}
-
-/// Appends `addresses`, which are in ascending order, as differences.
-fn encode_addresses(out: &mut Vec<u8>, wasm_offset: u32, addresses: &[(u32, u32)]) {
-    let (mut code, mut wasm) = (0, wasm_offset);
-    for &(next_code, next_wasm) in addresses {
-        AddressMap::encode(out, next_code - code, next_wasm.wrapping_sub(wasm) as i32);
-        (code, wasm) = (next_code, next_wasm);
-    }
 }

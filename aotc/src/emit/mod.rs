@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   WasmModule, Plan --metadata--> module data, and where code offsets go in it --+
-//!   CompiledFunction --unwind----> .eh_frame, and where code addresses go in it --+--> Parts
-//!                                                                                 |
-//!          Parts --text, elf_image--> image:  every offset and address is final --+
-//!          Parts --object-----------> object: each of them carries a relocation --+
-//!                    |
+//!   CompiledFunction -------------------------------------------------------------+--> Parts
+//!
+//!          Parts --text, unwind, elf_image--> image:  every offset and address is final
+//!          Parts --unwind, object-----------> object: each of them carries a relocation
+//!                            |
 //!                    +-- elf_object | mach_o_object | coff_object with windows_unwind
 //! ```
 //!
@@ -38,7 +38,6 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::parse::WasmModule;
 use crate::plan::Plan;
-use unwind::EhFrame;
 
 /// An image: a shared library without relocations, to be mapped or opened.
 ///
@@ -112,14 +111,12 @@ struct Parts<'a> {
     format: Format,
     isa: &'a dyn TargetIsa,
     functions: &'a [CompiledFunction],
-    /// Symbols of the functions. Not necessarily distinct.
+    /// Symbols of the functions, without the name of the module. Not necessarily distinct.
     symbols: Vec<String>,
     /// The module data.
     data: Vec<u8>,
     /// Where code offsets go in `data`.
     data_code: Vec<CodeOffset>,
-    /// Empty in COFF.
-    eh_frame: EhFrame,
     /// Symbols that a linker resolves.
     external: Vec<ExternalSymbol>,
 }
@@ -133,7 +130,7 @@ impl<'a> Parts<'a> {
         functions: &'a [CompiledFunction],
     ) -> Result<Self> {
         assert_eq!(plan.codes.len(), functions.len(), "every planned piece of code is compiled");
-        let symbol = |&key| c_string(&format!("{}::{}", plan.name, plan.code_name(key, module)));
+        let symbol = |&key| c_string(&plan.code_name(key, module));
         let (data, data_code) = metadata::module_data(module, plan, options, functions)?;
         let format = Format::of(options.target);
         Ok(Self {
@@ -145,7 +142,6 @@ impl<'a> Parts<'a> {
             symbols: plan.codes.iter().map(symbol).collect(),
             data,
             data_code,
-            eh_frame: EhFrame::new(format, isa, functions)?,
             external: bind::symbols(&module.bound),
         })
     }

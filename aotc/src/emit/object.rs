@@ -105,7 +105,9 @@ impl Draft {
                 Format::MachO => "_",
                 Format::Elf | Format::Coff => "",
             };
-            product.object.symbol_mut(id).name = format!("{prefix}{symbol}").into_bytes();
+            // One program may have several modules.
+            let name = format!("{prefix}{}::{symbol}", parts.name);
+            product.object.symbol_mut(id).name = name.into_bytes();
         }
         let mut draft = Self { object: product.object, code };
         bound::weaken(parts, &mut draft, &external);

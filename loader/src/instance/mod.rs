@@ -573,12 +573,13 @@ impl StoreOpaque {
             0 => 0,
             offset => instance.ctx.address().wrapping_add_signed(offset.into()),
         };
-        let raw = if function.import != 0 {
-            let import = instance.ctx.at::<VmFunctionImport>(function.import).read();
+        let import = module.data().function_import(index);
+        let raw = if import != 0 {
+            let import = instance.ctx.at::<VmFunctionImport>(import).read();
             let code = if import.host.call == 0 { import.code } else { 0 };
             RawFunc { ctx: import.ctx, code, hash, func_ref }
         } else {
-            let code = module.code_address(function.code).unwrap_or(0);
+            let code = module.code_address(module.data().function_code(index)).unwrap_or(0);
             assert!(code != 0, "function {index} was exported without code");
             RawFunc { ctx: instance.ctx.address(), code, hash, func_ref }
         };

@@ -1,6 +1,6 @@
 //! What is known of a module without making an instance.
 
-use aotc_abi::meta::{CodeKind, ExternKind, Section, flags};
+use aotc_abi::meta::{CodeKind, ExternKind, flags};
 
 use super::{Module, item_type};
 use crate::prelude::*;
@@ -95,13 +95,14 @@ impl Module {
     /// nothing can call have none.
     pub fn functions(&self) -> impl ExactSizeIterator<Item = ModuleFunction> + '_ {
         let data = &self.inner.data;
-        let ranges = self.inner.code_in_order().filter(|range| {
-            range.kind == CodeKind::Function as u32 && data.functions().at(range.index).import == 0
-        });
+        let ranges = self
+            .inner
+            .code_in_order()
+            .filter(|range| range.kind == CodeKind::Function as u32 && range.bytes > 0);
         let ranges: Vec<_> = ranges.collect();
         let text_offset = self.inner.text_offsets();
         ranges.into_iter().map(move |range| {
-            let name = data.str(data.functions().at(range.index).name);
+            let name = data.function_name(range.index);
             ModuleFunction {
                 index: range.index,
                 name: (!name.is_empty()).then(|| name.to_owned()),
@@ -111,14 +112,12 @@ impl Module {
         })
     }
 
-    /// From places in `Module::text` to offsets in the wasm file, in the order of the code. There is an entry for every
-    /// instruction that can trap, and for the last byte of every call; other instructions have none. `None` if the
-    /// module was compiled without.
+    /// From places in `Module::text` to offsets in the wasm file, in the order of the code. An entry holds up to the next. It is
+    /// exact for every instruction that can trap, and for the last byte of every call; between two of these, the entry of
+    /// the second may begin before it. `None` if the module was compiled without.
     pub fn address_map(&self) -> Option<impl Iterator<Item = (usize, Option<u32>)> + '_> {
         let inner = &self.inner;
-        if inner.data.section_size_bytes(Section::AddressMap) == 0 {
-            return None;
-        }
+        inner.data.code_ranges().iter().find_map(|range| inner.data.address_map(&range).next())?;
         let text_offset = inner.text_offsets();
         Some(inner.code_in_order().flat_map(move |range| {
             let start = text_offset(range.code);

@@ -416,7 +416,7 @@ impl ModuleInner {
             CodeOrder::Linked => {
                 let start =
                     |range: &CodeRange| self.code_base().wrapping_add_signed(range.code.into());
-                let places = || self.data.code_ranges().iter();
+                let places = || self.data.code_ranges().iter().filter(|range| range.bytes > 0);
                 let first = places().map(|range| start(&range)).min().unwrap_or_default();
                 let end = places().map(|range| start(&range) + u64::from(range.bytes)).max();
                 first..end.unwrap_or_default()
@@ -477,7 +477,8 @@ impl ModuleInner {
                 high = middle;
             }
         }
-        low.checked_sub(1).and_then(|index| hit(nth(index)))
+        // Functions without code are where another piece of code is.
+        (0..low).rev().map(nth).find(|range| range.bytes > 0).and_then(hit)
     }
 }
 
@@ -496,17 +497,17 @@ impl Drop for ModuleInner {
 fn check_reachable(data: &ModuleData<'_>, plan: &Plan) -> Result<(), MetaError> {
     let fail = |what, at: u32| Err(MetaError::Malformed { what, offset: at.into() });
     let imported = data.imports().iter().filter(|import| import.kind == ExternKind::Func as u32);
-    for function in imported.map(|import| data.functions().at(import.index)) {
-        let hash = data.types().at(function.ty).hash;
+    for ty in imported.map(|import| data.functions().at(import.index).ty) {
+        let hash = data.types().at(ty).hash;
         if plan.trampolines(hash).is_none_or(|trampolines| trampolines.exit == 0) {
-            return fail("imported function without exit trampoline", function.ty);
+            return fail("imported function without exit trampoline", ty);
         }
     }
     for export in data.exports().iter() {
         match ExternKind::from_u32(export.kind).expect("checked kind") {
             ExternKind::Func => {
-                let function = data.functions().at(export.index);
-                if function.import == 0 && function.code == 0 {
+                let is_import = data.function_import(export.index) != 0;
+                if !is_import && data.function_code(export.index) == 0 {
                     return fail("exported function without code", export.index);
                 }
             }

@@ -150,7 +150,7 @@ fn find(all: &[Trampolines], hash: u64) -> Option<Trampolines> {
 
 fn import_slot(data: &ModuleData<'_>, import: &meta::Import) -> i32 {
     match ExternKind::from_u32(import.kind).expect("checked import kind") {
-        ExternKind::Func => data.functions().at(import.index).import,
+        ExternKind::Func => data.function_import(import.index),
         ExternKind::Table => data.tables().at(import.index).definition,
         ExternKind::Memory => data.memories().at(import.index).definition,
         ExternKind::Global => data.globals().at(import.index).slot,
