@@ -9,7 +9,7 @@ use crate::sys::SysError;
 use crate::types::{ExternType, FuncType, GlobalType, Mutability};
 
 /// Why an artifact cannot be used. The texts say what differs and what to do.
-#[derive(Debug)]
+#[cfg_attr(feature = "std", derive(Debug))]
 #[non_exhaustive]
 pub enum LoadError {
     /// The file is not an image that this loader maps.
@@ -176,7 +176,8 @@ impl From<MetaError> for LoadError {
 }
 
 /// Nothing is defined under the names of an import. The text tells of names that may have been meant.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[cfg_attr(feature = "std", derive(Debug))]
 pub struct UnknownImportError {
     pub(crate) module: String,
     pub(crate) name: String,
@@ -185,7 +186,8 @@ pub struct UnknownImportError {
 }
 
 /// What there is in place of what was looked for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
+#[cfg_attr(feature = "std", derive(Debug))]
 pub(crate) enum Hint {
     /// Pairs of names that may have been meant, the likeliest first; at least one.
     Near(Vec<(String, String)>),
@@ -262,7 +264,7 @@ impl core::error::Error for UnknownImportError {}
 
 /// Why a module cannot be instantiated with these imports. What is not defined at all is an
 /// [`UnknownImportError`].
-#[derive(Debug)]
+#[cfg_attr(feature = "std", derive(Debug))]
 #[non_exhaustive]
 pub enum LinkError {
     /// What is defined has another type. The error's source says how it differs.
@@ -332,7 +334,7 @@ impl core::error::Error for LinkError {
 }
 
 /// How what was given differs from what a module expects.
-#[derive(Debug)]
+#[cfg_attr(feature = "std", derive(Debug))]
 #[non_exhaustive]
 pub enum TypeMismatch {
     /// Another kind or type.
@@ -387,6 +389,25 @@ impl fmt::Display for TypeMismatch {
 }
 
 impl core::error::Error for TypeMismatch {}
+
+/// Without `std`, errors print for debugging as they do for people: fields and their names are code that a small program can do
+/// without.
+#[cfg(not(feature = "std"))]
+mod small {
+    use super::*;
+
+    macro_rules! debug_as_display {
+        ($($error:ty)*) => {$(
+            impl fmt::Debug for $error {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    fmt::Display::fmt(self, f)
+                }
+            }
+        )*};
+    }
+
+    debug_as_display!(LoadError UnknownImportError LinkError TypeMismatch);
+}
 
 /// Says how two types differ.
 fn describe(expected: &ExternType, found: &ExternType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
