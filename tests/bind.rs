@@ -18,7 +18,7 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::child::Scratch;
 use crate::command::{aotc, text};
-use crate::support::{fastest, in_ci, root};
+use crate::support::{in_ci, root};
 
 type Test = (&'static str, fn() -> Result<()>);
 
@@ -26,7 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         return Vec::new();
     }
-    let tests: [Test; 9] = [
+    let tests: [Test; 8] = [
         ("calls", calls),
         ("types_are_compared", types_are_compared),
         ("every_way_of_linking", every_way_of_linking),
@@ -35,7 +35,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("deterministic", deterministic),
         ("header", header),
         ("command", command),
-        ("cost", cost),
     ];
     let trial = |(name, test): Test| {
         Trial::test(format!("bind::{name}"), move || {
@@ -483,24 +482,4 @@ fn command() -> Result<()> {
     let bad = scratch.write("bad", "host.log=x\nhost.sum\n");
     compile(&["--bind-file", text(&bad)])
         .fails(2, &format!("error: {}: line 2: expected MODULE.NAME=SYMBOL", bad.display()))
-}
-
-/// A call of a bound function is less than one of an ordinary host function.
-fn cost() -> Result<()> {
-    let scratch = prepared("bind-cost", &options()?)?;
-    cc(scratch.root(), &["-shared", "-fPIC", "-o", "all.so", "host.c", "trap.c", "plugin.o"])?;
-    let engine = Engine::default();
-    let linked = Linked::open(&engine, &scratch.path("all.so"))?;
-    let mut linker = Linker::new(&engine);
-    linker.func_wrap("env", "ordinary", |number: i32| number)?;
-    let mut store = Store::new(&engine, ());
-    let instance = linker.instantiate(&mut store, &linked.module)?;
-    let bound = instance.get_typed_func::<i32, i32>(&mut store, "bound-loop")?;
-    let ordinary = instance.get_typed_func::<i32, i32>(&mut store, "ordinary-loop")?;
-    const CALLS: i32 = 1_000_000;
-    let [bound, ordinary] =
-        fastest([bound, ordinary], |function| function.call(&mut store, CALLS).map(drop))?;
-    eprintln!("bound {bound:?}, ordinary {ordinary:?} for {CALLS} calls");
-    ensure!(bound < ordinary, "bound {bound:?}, ordinary {ordinary:?}");
-    Ok(())
 }

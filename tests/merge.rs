@@ -26,17 +26,16 @@ use wast::parser::{self, ParseBuffer};
 use wast::{QuoteWat, Wast, WastDirective, WastExecute};
 
 use crate::spec;
-use crate::support::{fastest, root};
+use crate::support::root;
 
 type Test = (&'static str, fn() -> Result<()>);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [Test; 5] = [
+    let tests: [Test; 4] = [
         ("suite_has_groups", suite_has_groups),
         ("backtraces", backtraces),
         ("lines", lines),
         ("random", random::agrees),
-        ("cost", cost),
     ];
     let trial = |(name, test): Test| {
         Trial::test(format!("merge::{name}"), move || {
@@ -396,34 +395,5 @@ fn lines() -> Result<()> {
     ensure!(alone.len() == 2 && alone[0][0].contains("lines.c:2"), "{alone:?}");
     let both = symbols(&merged(&engine, main.as_bytes(), &program)?)?;
     ensure!(both[..2] == alone && both[2..] == [Vec::<String>::new()], "{alone:?} {both:?}");
-    Ok(())
-}
-
-/// A call of a function of a merged module is no more than one of another instance.
-fn cost() -> Result<()> {
-    let math = r#"(module (func (export "next") (param i32) (result i32)
-      (i32.add (local.get 0) (i32.const -1))))"#;
-    let main = r#"(module
-      (import "math" "next" (func $next (param i32) (result i32)))
-      (func (export "run") (param i32) (result i32)
-        (loop $again (br_if $again (local.tee 0 (call $next (local.get 0)))))
-        (local.get 0)))"#;
-    let engine = Engine::default();
-    let mut store = Store::new(&engine, ());
-    let mut linker = Linker::new(&engine);
-    let both = merged(&engine, main.as_bytes(), math.as_bytes())?;
-    let both = Instance::new(&mut store, &both, &[])?;
-    let math = image_door(&engine, math.as_bytes(), &options())?;
-    let math = linker.instantiate(&mut store, &math)?;
-    linker.instance(&mut store, "math", math)?;
-    let main = image_door(&engine, main.as_bytes(), &options())?;
-    let main = linker.instantiate(&mut store, &main)?;
-    const CALLS: i32 = 5_000_000;
-    let separate = main.get_typed_func::<i32, i32>(&mut store, "run")?;
-    let merged = both.get_typed_func::<i32, i32>(&mut store, "run")?;
-    let [separate, merged] =
-        fastest([separate, merged], |function| function.call(&mut store, CALLS).map(drop))?;
-    eprintln!("separate {separate:?}, merged {merged:?} for {CALLS} calls");
-    ensure!(merged < separate * 6 / 5, "separate {separate:?}, merged {merged:?}");
     Ok(())
 }
