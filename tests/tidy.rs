@@ -70,6 +70,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/sys/cpu/x86_64.rs",
     "loader/src/sys/dirty.rs",
     "loader/src/sys/frames.rs",
+    "loader/src/sys/gate.rs",
     "loader/src/sys/keys.rs",
     "loader/src/sys/mapping.rs",
     "loader/src/sys/no_keys.rs",

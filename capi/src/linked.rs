@@ -9,7 +9,7 @@ use core::ffi::c_char;
 use core::mem::MaybeUninit;
 
 use anyhow::{Context as _, Result, ensure};
-use aotc_loader::{DirectFunc, Engine, Func, FuncType, ValType};
+use aotc_loader::{DirectFunc, DirectWays, Engine, Func, FuncType, ValType};
 
 use crate::engine::wasm_engine_t;
 use crate::error::{Failure, aotc_error_t, shield, shield_into, shield_or, text};
@@ -42,38 +42,87 @@ macro_rules! of_u64 {
 }
 
 macro_rules! calls {
-    ($($function:ident($($name:ident)*);)*) => {$(
+    ($($function:ident $count:literal($($name:ident)*);)*) => {$(
+        // With `std`, no more than a jump.
         #[unsafe(no_mangle)]
         extern "C" fn $function(callee: &aotc_callee_t $(, $name: of_u64!($name))*) -> aotc_called_t {
-            // SAFETY: the file's contract; the header passes as many arguments as the type has parameters, which
-            // was looked at when the callee was made.
-            match caught(|| unsafe { callee.0.call([$($name),*]) }) {
-                Ok(bits) => aotc_called_t { bits, error: None },
-                Err(error) => failed(error),
+            if !DirectFunc::HAS_ADDRESS {
+                // SAFETY: the file's contract; the header passes as many arguments as the type has parameters, which
+                // was looked at when the callee was made.
+                return called(|| unsafe { callee.0.call([$($name),*]) });
             }
+            // SAFETY: the file's contract.
+            unsafe {
+                let call: extern "C" fn(&aotc_callee_t $(, of_u64!($name))*) -> aotc_called_t =
+                    core::mem::transmute(callee.0.address());
+                call(callee $(, $name)*)
+            }
+        }
+
+        impl Arguments for [u64; $count] {
+            const UNUSUAL: *const () = {
+                extern "C-unwind" fn unusual(callee: &aotc_callee_t $(, $name: u64)*) -> aotc_called_t {
+                    // SAFETY: as above.
+                    called(|| unsafe { callee.0.call([$($name),*]) })
+                }
+                unusual as *const ()
+            };
         }
     )*};
 }
 
 calls! {
-    aotc_call_0();
-    aotc_call_1(a);
-    aotc_call_2(a b);
-    aotc_call_3(a b c);
-    aotc_call_4(a b c d);
-    aotc_call_5(a b c d e);
-    aotc_call_6(a b c d e f);
-    aotc_call_7(a b c d e f g);
-    aotc_call_8(a b c d e f g h);
-    aotc_call_9(a b c d e f g h i);
-    aotc_call_10(a b c d e f g h i j);
-    aotc_call_11(a b c d e f g h i j k);
-    aotc_call_12(a b c d e f g h i j k l);
-    aotc_call_13(a b c d e f g h i j k l m);
-    aotc_call_14(a b c d e f g h i j k l m n);
-    aotc_call_15(a b c d e f g h i j k l m n o);
-    aotc_call_16(a b c d e f g h i j k l m n o p);
-    aotc_call_17(a b c d e f g h i j k l m n o p q);
+    aotc_call_0 0();
+    aotc_call_1 1(a);
+    aotc_call_2 2(a b);
+    aotc_call_3 3(a b c);
+    aotc_call_4 4(a b c d);
+    aotc_call_5 5(a b c d e);
+    aotc_call_6 6(a b c d e f);
+    aotc_call_7 7(a b c d e f g);
+    aotc_call_8 8(a b c d e f g h);
+    aotc_call_9 9(a b c d e f g h i);
+    aotc_call_10 10(a b c d e f g h i j);
+    aotc_call_11 11(a b c d e f g h i j k);
+    aotc_call_12 12(a b c d e f g h i j k l);
+    aotc_call_13 13(a b c d e f g h i j k l m);
+    aotc_call_14 14(a b c d e f g h i j k l m n);
+    aotc_call_15 15(a b c d e f g h i j k l m n o);
+    aotc_call_16 16(a b c d e f g h i j k l m n o p);
+    aotc_call_17 17(a b c d e f g h i j k l m n o p q);
+}
+
+/// Makes a call, whatever it needs.
+#[inline(always)]
+fn called(call: impl FnOnce() -> Result<u64>) -> aotc_called_t {
+    match caught(call) {
+        Ok(bits) => aotc_called_t { bits, error: None },
+        Err(error) => failed(error),
+    }
+}
+
+/// The arguments of a call.
+trait Arguments {
+    /// [`DirectWays::unusual`] for as many.
+    const UNUSUAL: *const ();
+}
+
+macro_rules! unusual {
+    ($($count:literal)*) => { [$(<[u64; $count]>::UNUSUAL),*] };
+}
+
+/// The functions for callees with so many parameters.
+fn ways(params: usize) -> DirectWays {
+    let unusual = unusual![0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17];
+    DirectWays { unusual: unusual[params], raised: raised as *const () }
+}
+
+/// [`DirectWays::raised`].
+extern "C-unwind" fn raised(callee: &aotc_callee_t) -> aotc_called_t {
+    // SAFETY: the file's contract; the call has just failed.
+    match caught(|| Ok(unsafe { callee.0.take_error() })) {
+        Ok(error) | Err(error) => failed(error),
+    }
 }
 
 #[cold]
@@ -146,7 +195,8 @@ extern "C" fn aotc_instance_callee(
 ) -> Failure {
     shield(|| {
         let func = func_of(instance, name, (params, param_count), (results, result_count))?;
-        let direct = instance.store().with(|store| func.direct(store));
+        // SAFETY: the ways are those of this file.
+        let direct = instance.store().with(|store| unsafe { func.direct(store, ways) });
         out.write(aotc_callee_t(
             direct.context("the function cannot be called by the bits of its arguments")?,
         ));

@@ -18,12 +18,14 @@
 //! the `&mut StoreOpaque` here is not used; it is lent first, with [`StoreOpaque::lend`].
 #![allow(unsafe_code, reason = "calls of compiled code")]
 
+use core::ptr;
+
 use crate::prelude::*;
 use crate::sync::Mutex;
 
 use anyhow::{Error, Result};
 use aotc_abi::trap::TrapKind;
-use aotc_abi::vmctx::VmValue;
+use aotc_abi::vmctx::{self, VmValue};
 
 use crate::backtrace::{self, WasmBacktrace};
 use crate::coredump::WasmCoreDump;
@@ -43,14 +45,97 @@ pub(crate) struct Callee {
     pub(crate) entry: u64,
 }
 
-/// What calling a function of an instance directly takes.
+/// What calling a function of an instance directly takes, without the store at hand: its address is below the context.
+// First what whoever has the address of this one calls.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct DirectCallee {
+    /// `extern "C-unwind" fn(callee: &DirectCallee, arguments: u64...) -> Called`: [`gate`] or `unusual`.
+    pub(crate) call: u64,
     pub(crate) ctx: u64,
     /// Wasm-call entry.
     pub(crate) code: u64,
     /// Direct entry trampoline for the type.
     pub(crate) entry: u64,
+    /// As [`CallWays::unusual`].
+    pub(crate) unusual: u64,
+    /// As [`CallWays::raised`].
+    pub(crate) raised: u64,
+}
+
+/// Addresses of the functions that do what [`gate`] does not.
+#[derive(Clone, Copy)]
+pub struct CallWays {
+    /// `extern "C-unwind" fn(callee: &DirectCallee, arguments: u64...) -> Called`: makes the call, whatever it needs.
+    pub(crate) unusual: u64,
+    /// `extern "C-unwind" fn(callee: &DirectCallee) -> Called`: says what was raised in the call.
+    pub(crate) raised: u64,
+}
+
+/// What a call by way of a [`DirectCallee`] gives.
+#[repr(C)]
+pub struct Called {
+    /// Those of the result, if it has one; with a result of 32 bits anything may be above them.
+    bits: u64,
+    error: Option<Box<Error>>,
+}
+
+impl From<Result<u64>> for Called {
+    #[inline]
+    fn from(outcome: Result<u64>) -> Self {
+        match outcome {
+            Ok(bits) => Self { bits, error: None },
+            Err(error) => Self { bits: 0, error: Some(Box::new(error)) },
+        }
+    }
+}
+
+impl DirectCallee {
+    /// The store, to which the caller has lent it.
+    ///
+    /// # Safety
+    /// The store is alive, and was lent with [`StoreOpaque::lend`] to whoever calls.
+    #[inline]
+    unsafe fn store<'a>(&self) -> &'a mut StoreOpaque {
+        let field = self.ctx.wrapping_add_signed(vmctx::ctx::STORE.offset.into());
+        // SAFETY: the caller's promise; below every context is the address of the store's first field.
+        unsafe {
+            let vm = ptr::with_exposed_provenance::<u64>(field as usize).read();
+            &mut *ptr::with_exposed_provenance_mut(vm as usize)
+        }
+    }
+
+    /// Calls, without [`gate`].
+    ///
+    /// # Errors
+    /// As [`call`].
+    ///
+    /// # Safety
+    /// As [`Self::store`]; and there are as many arguments as the function has parameters.
+    #[inline]
+    pub(crate) unsafe fn call_without_gate<A: DirectArguments>(&self, arguments: A) -> Result<u64> {
+        // SAFETY: the caller's promise.
+        let store = unsafe { self.store() };
+        // SAFETY: the caller's promise.
+        match as_outermost(store, || unsafe { arguments.enter(self) }) {
+            Some(outcome) => outcome,
+            None => call_unusually(store, self, arguments),
+        }
+    }
+
+    /// What was raised in a call that [`gate`] made.
+    ///
+    /// # Panics
+    /// With the panic of a host function.
+    ///
+    /// # Safety
+    /// As [`Self::store`]; and the gate has just said so.
+    #[cold]
+    #[inline(never)]
+    pub(crate) unsafe fn take_raised(&self) -> Error {
+        // SAFETY: the caller's promise; the gate has made the store's outermost activation.
+        unsafe { leave_outermost_raised(self.store(), OutermostEntered::by_gate()) }
+    }
 }
 
 /// Why wasm was left.
@@ -111,7 +196,7 @@ pub(crate) fn call(store: &mut StoreOpaque, callee: Callee, values: &mut [VmValu
 #[inline]
 pub(crate) fn call_directly<A: DirectArguments>(
     store: &mut StoreOpaque,
-    callee: DirectCallee,
+    callee: &DirectCallee,
     arguments: A,
 ) -> Result<u64> {
     // SAFETY: the file's contract.
@@ -129,11 +214,21 @@ pub(crate) fn call_synchronously<A: DirectArguments>(
     callee: &DirectCallee,
     arguments: A,
 ) -> Result<u64> {
-    // SAFETY: the file's contract.
-    match as_outermost(store, || unsafe { arguments.enter(*callee) }) {
-        Some(outcome) => outcome,
-        None => call_unusually(store, callee, arguments),
+    store.lend();
+    // SAFETY: the file's contract, and the store is lent.
+    match unsafe { arguments.call(callee) } {
+        Called { bits, error: None } => Ok(bits),
+        Called { error: Some(error), .. } => Err(*error),
     }
+}
+
+/// [`CallWays::raised`] of calls from Rust.
+///
+/// # Safety
+/// As [`DirectCallee::take_raised`].
+unsafe extern "C-unwind" fn raised_in_rust(callee: &DirectCallee) -> Called {
+    // SAFETY: the caller's promise.
+    Err(unsafe { callee.take_raised() }).into()
 }
 
 /// Runs `enter`, which enters compiled code, as the thread's only activation. `None` if it is not, or the store is not plain:
@@ -143,20 +238,38 @@ fn as_outermost(
     store: &mut StoreOpaque,
     enter: impl FnOnce() -> DirectReturn,
 ) -> Option<Result<u64>> {
-    if !store.is_plain() {
-        return None;
-    }
     // SAFETY: the store is where it is until the activation is left, below.
-    let outermost = unsafe { store.outermost.enter(store.vm.get()) }?;
-    *store.reached.get_mut() = true;
+    let mut outermost = unsafe { store.outermost.enter(store.obstacles.home()) };
+    if outermost.is_none() {
+        let home = settle(store)?;
+        // SAFETY: as above.
+        outermost = unsafe { store.outermost.enter(home) };
+    }
+    let outermost = outermost?;
     store.lend();
     let DirectReturn { result, status } = enter();
     if status != 0 {
         // SAFETY: nobody else uses the store.
         return Some(Err(unsafe { leave_outermost_raised(&raw mut *store, outermost) }));
     }
-    outermost.leave();
+    // SAFETY: the store's.
+    unsafe { outermost.leave(store.vm.get()) };
     Some(Ok(result))
+}
+
+/// Prepares calls that are the only ones on this thread, and gives the thread's number. `None` if they are not, or the store is
+/// not plain.
+#[cold]
+#[inline(never)]
+fn settle(store: &mut StoreOpaque) -> Option<u64> {
+    if !store.is_plain() {
+        return None;
+    }
+    *store.reached.get_mut() = true;
+    // SAFETY: both are the store's.
+    let home = unsafe { store.outermost.settle(store.vm.get()) }?;
+    store.obstacles.set_home(home);
+    Some(home)
 }
 
 #[cold]
@@ -166,7 +279,7 @@ fn call_unusually<A: DirectArguments>(
     callee: &DirectCallee,
     arguments: A,
 ) -> Result<u64> {
-    store.synchronously(|store| call_directly(store, *callee, arguments))
+    store.synchronously(|store| call_directly(store, callee, arguments))
 }
 
 /// As [`leave_raised`].
@@ -179,7 +292,7 @@ unsafe fn leave_outermost_raised(store: *mut StoreOpaque, outermost: OutermostEn
     // SAFETY: as there.
     unsafe {
         record_signal(&mut *store);
-        outermost.leave();
+        outermost.leave((*store).vm.get());
         take_error(&mut *store)
     }
 }
@@ -205,6 +318,7 @@ fn activate_apart(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn)
 #[inline]
 fn activate_untold(store: &mut StoreOpaque, enter: impl FnOnce() -> DirectReturn) -> Result<u64> {
     *store.reached.get_mut() = true;
+    store.obstacles.leave_home();
     let mut activation = Activation::new(store.vm.get());
     // SAFETY: the activation stays where it is until it is left, below.
     unsafe { activation.enter() };
@@ -243,11 +357,20 @@ pub struct DirectReturn {
 
 /// The arguments of a direct call.
 pub trait DirectArguments: Copy {
-    /// Calls.
+    /// Enters by the direct entry trampoline.
     ///
     /// # Safety
     /// The callee is of a live store and has as many parameters; the store's activation is the thread's innermost.
-    unsafe fn enter(self, callee: DirectCallee) -> DirectReturn;
+    unsafe fn enter(self, callee: &DirectCallee) -> DirectReturn;
+
+    /// Calls by way of the callee.
+    ///
+    /// # Safety
+    /// The callee is of a live store that is lent, has as many parameters, and was made with [`Self::ways`].
+    unsafe fn call(self, callee: &DirectCallee) -> Called;
+
+    /// The functions that calls from Rust need besides the gate.
+    fn ways() -> CallWays;
 }
 
 macro_rules! of_u64 {
@@ -260,15 +383,37 @@ pub(crate) use of_u64;
 
 macro_rules! direct_arguments {
     ($(($count:literal $($name:ident $index:tt)*))*) => {$(
+        #[allow(non_snake_case, reason = "named like types")]
         impl DirectArguments for [u64; $count] {
             #[inline]
-            unsafe fn enter(self, callee: DirectCallee) -> DirectReturn {
-                let DirectCallee { ctx, code, entry } = callee;
+            unsafe fn enter(self, callee: &DirectCallee) -> DirectReturn {
+                let &DirectCallee { ctx, code, entry, .. } = callee;
                 // SAFETY: the caller's promise: an entry for this number of parameters.
                 unsafe {
                     let entry: unsafe extern "C" fn(u64 $(, of_u64!($name))*, u64) -> DirectReturn =
                         core::mem::transmute(entry as *const ());
                     entry(ctx $(, self[$index])*, code)
+                }
+            }
+
+            #[inline]
+            unsafe fn call(self, callee: &DirectCallee) -> Called {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let call: unsafe extern "C-unwind" fn(&DirectCallee $(, of_u64!($name))*) -> Called =
+                        core::mem::transmute(callee.call as *const ());
+                    call(callee $(, self[$index])*)
+                }
+            }
+
+            fn ways() -> CallWays {
+                unsafe extern "C-unwind" fn unusual(callee: &DirectCallee $(, $name: u64)*) -> Called {
+                    // SAFETY: the promise of whoever calls by way of the callee.
+                    unsafe { callee.call_without_gate([$($name),*]) }.into()
+                }
+                CallWays {
+                    unusual: unusual as *const () as u64,
+                    raised: raised_in_rust as *const () as u64,
                 }
             }
         }

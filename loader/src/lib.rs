@@ -136,7 +136,8 @@ pub use extern_::{Export, Extern};
 #[cfg(feature = "async")]
 pub use func::WasmTyList;
 pub use func::{
-    Caller, DirectFunc, Func, IntoFunc, TypedFunc, ValRaw, WasmParams, WasmResults, WasmRet,
+    Caller, DirectFunc, DirectWays, Func, IntoFunc, TypedFunc, ValRaw, WasmParams, WasmResults,
+    WasmRet,
 };
 pub use global::Global;
 #[cfg(feature = "std")]

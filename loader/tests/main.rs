@@ -2,6 +2,7 @@
 #![allow(missing_docs, reason = "tests")]
 
 mod address_space;
+mod calls;
 mod coredump;
 mod creator;
 mod examples;

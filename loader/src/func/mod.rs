@@ -8,6 +8,7 @@ mod direct;
 mod direct_func;
 mod host;
 mod into_func;
+mod numbers;
 mod raw;
 mod typed;
 
@@ -20,9 +21,10 @@ pub(crate) use arity::for_each_arity;
 #[cfg(feature = "async")]
 pub use asynchronous::WasmTyList;
 pub use caller::Caller;
-pub use direct_func::DirectFunc;
+pub use direct_func::{DirectFunc, DirectWays};
 pub(crate) use host::{HostFunc, call_host, host_record};
 pub use into_func::{IntoFunc, WasmRet};
+pub(crate) use numbers::NumberFunc;
 pub use raw::ValRaw;
 pub use typed::{TypedFunc, WasmParams, WasmResults};
 
@@ -164,6 +166,29 @@ impl Func {
     ) -> Result<()> {
         let store = &mut store.as_context_mut().0.opaque;
         store.check(self.store);
+        if store.is_plain()
+            && let Some((ty, entry)) = store.known_numbers(&self.raw)
+            && let Some(mut slots) = ty.to_slots(params, results.len())
+        {
+            call::call(
+                store,
+                Callee { ctx: self.raw.ctx, code: self.raw.code, entry },
+                &mut slots,
+            )?;
+            ty.put_results(&slots, results);
+            return Ok(());
+        }
+        self.call_otherwise(store, params, results)
+    }
+
+    /// A call whose values are others than a few numbers, or that is the first of its type.
+    #[inline(never)]
+    fn call_otherwise(
+        &self,
+        store: &mut StoreOpaque,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
         store.synchronously(|store| self.call_here(store, params, results))
     }
 

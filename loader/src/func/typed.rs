@@ -70,7 +70,8 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
     /// As [`StoreOpaque::callee`].
     pub(super) fn unchecked(func: Func, store: &StoreOpaque) -> Result<Self> {
         let callee = func.callee(store)?;
-        Ok(Self { func, callee, direct: store.direct_callee(&func.raw), types: PhantomData })
+        let direct = store.direct_callee(&func.raw, Params::Bits::ways());
+        Ok(Self { func, callee, direct, types: PhantomData })
     }
 
     /// The untyped function.
@@ -108,7 +109,7 @@ impl<Params: WasmParams, Results: WasmResults> TypedFunc<Params, Results> {
 
     /// The call itself, on whatever stack.
     pub(super) fn call_here(&self, store: &mut StoreOpaque, params: Params) -> Result<Results> {
-        if let Some(callee) = self.direct {
+        if let Some(callee) = &self.direct {
             let arguments = params.to_bits(store);
             let result = call::call_directly(store, callee, arguments)?;
             Ok(Results::from_bits(result, store))

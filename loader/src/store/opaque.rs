@@ -25,11 +25,11 @@ use super::fuel::{ENDLESS_FUEL, Fuel};
 use super::hooks::{AnyHook, AnyLimiter};
 use super::references::ExternRefs;
 use crate::backtrace;
-use crate::call::{Callee, DirectCallee, PanicBox, Raised};
+use crate::call::{CallWays, Callee, DirectCallee, PanicBox, Raised};
 use crate::creator::CreatedMemory;
 use crate::engine::Engine;
 use crate::extern_::Extern;
-use crate::func::{Func, HostFunc, RawFunc, host_record};
+use crate::func::{Func, HostFunc, NumberFunc, RawFunc, host_record};
 use crate::instance::{Items, Slot, Written};
 use crate::memory::Memory;
 use crate::module::Module;
@@ -39,7 +39,7 @@ use crate::sys::keys::{self, Key};
 use crate::sys::thread::Outermost;
 use crate::sys::{self, ExactMapping, Reservation};
 use crate::table::Table;
-use crate::types::{FuncType, RefType};
+use crate::types::{FuncType, RefType, ValType};
 use crate::unwind::Payload;
 use crate::vmctx::{self, InstanceCtx, VmPtr};
 
@@ -166,7 +166,11 @@ impl Drop for InstanceData {
 
 /// What stands in the way of plain synchronous calls: one number, so that a call asks once.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Obstacles(Cell<u8>);
+pub(crate) struct Obstacles {
+    set: Cell<u8>,
+    /// See [`Self::home`]. Also known to `sys/gate.rs`.
+    pub(crate) home: Cell<u64>,
+}
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,24 +188,50 @@ impl Obstacles {
     /// Whether there is none.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.get() == 0
+        self.set.get() == 0
     }
 
     /// Whether this is there.
     #[inline]
     pub(crate) fn has(&self, obstacle: Obstacle) -> bool {
-        self.0.get() & obstacle as u8 != 0
+        self.set.get() & obstacle as u8 != 0
     }
 
     /// From now on it is there.
     pub(crate) fn add(&self, obstacle: Obstacle) {
-        self.0.set(self.0.get() | obstacle as u8);
+        self.set.set(self.set.get() | obstacle as u8);
+        self.leave_home();
     }
 
     /// From now on it is not.
     pub(crate) fn remove(&self, obstacle: Obstacle) {
-        self.0.set(self.0.get() & !(obstacle as u8));
+        self.set.set(self.set.get() & !(obstacle as u8));
     }
+
+    /// Number of the thread at which a call is prepared ([`Outermost::settle`]): another one there, that is the only one, needs no
+    /// more. 0 where nothing is prepared, as whenever there are obstacles.
+    #[inline]
+    pub(crate) fn home(&self) -> u64 {
+        self.home.get()
+    }
+
+    /// From now on calls are prepared at this thread.
+    pub(crate) fn set_home(&self, home: u64) {
+        self.home.set(home);
+    }
+
+    /// From now on calls are prepared nowhere.
+    #[inline]
+    pub(crate) fn leave_home(&self) {
+        self.home.set(0);
+    }
+}
+
+/// The gate for functions of this type, which has direct calls.
+fn gate_for(ty: &FuncType) -> Option<u64> {
+    let is_integer = |ty| !matches!(ty, ValType::F32 | ValType::F64 | ValType::V128);
+    let are_integers = ty.params().chain(ty.results()).all(is_integer);
+    are_integers.then(|| sys::gate::gate_for(ty.params().len())).flatten()
 }
 
 /// What an untyped call needs to know of a function's type.
@@ -210,6 +240,15 @@ pub(crate) struct KnownType {
     pub(crate) ty: FuncType,
     /// Entry trampoline; 0 for host functions.
     pub(crate) entry: u64,
+    /// The type again, if its values are a few numbers.
+    numbers: Option<NumberFunc>,
+}
+
+impl KnownType {
+    #[inline]
+    fn is_of(&self, raw: &RawFunc) -> bool {
+        self.hash == raw.hash && (self.entry == 0) == (raw.code == 0)
+    }
 }
 
 /// How much a store has of what an instantiation adds.
@@ -310,12 +349,10 @@ impl StoreOpaque {
         }
     }
 
-    /// Whether code of the store is on this thread's stack.
+    /// Whether code of the store is on a stack.
     pub(crate) fn is_running(&self) -> bool {
-        #[cfg(feature = "std")]
-        return sys::thread::is_active(self.vm.get());
-        #[cfg(not(feature = "std"))]
-        self.youngest.is_some()
+        // SAFETY: the store is borrowed.
+        unsafe { sys::thread::has_activation(self.vm.get()) }
     }
 
     /// What may have been written to the store's instances.
@@ -540,14 +577,19 @@ impl StoreOpaque {
     #[inline]
     pub(crate) fn take_known_type(&mut self, raw: &RawFunc) -> Result<KnownType> {
         match self.known_type.take() {
-            Some(known) if known.hash == raw.hash && (known.entry == 0) == (raw.code == 0) => {
-                Ok(known)
-            }
+            Some(known) if known.is_of(raw) => Ok(known),
             _ => {
                 let (ty, entry) = (self.func_type(raw.hash), self.callee(raw)?.entry);
-                Ok(KnownType { hash: raw.hash, ty, entry })
+                Ok(KnownType { hash: raw.hash, entry, numbers: NumberFunc::of(&ty), ty })
             }
         }
+    }
+
+    /// The same, and the entry trampoline, if the values are a few numbers.
+    #[inline]
+    pub(crate) fn known_numbers(&self, raw: &RawFunc) -> Option<(NumberFunc, u64)> {
+        let known = self.known_type.as_ref().filter(|known| known.is_of(raw))?;
+        Some((known.numbers?, known.entry))
     }
 
     /// Puts it back, for the next call of a function of this type.
@@ -557,12 +599,14 @@ impl StoreOpaque {
     }
 
     /// What calling a function directly takes; `None` if that is not possible.
-    pub(crate) fn direct_callee(&self, raw: &RawFunc) -> Option<DirectCallee> {
+    pub(crate) fn direct_callee(&self, raw: &RawFunc, ways: CallWays) -> Option<DirectCallee> {
         if raw.code == 0 {
             return None;
         }
         let entry = self.modules.iter().find_map(|module| module.direct_entry(raw.hash))?;
-        Some(DirectCallee { ctx: raw.ctx, code: raw.code, entry })
+        let CallWays { unusual, raised } = ways;
+        let call = gate_for(&self.func_type(raw.hash)).unwrap_or(unusual);
+        Some(DirectCallee { call, ctx: raw.ctx, code: raw.code, entry, unusual, raised })
     }
 
     // Memories, tables, globals.

@@ -19,7 +19,6 @@ use super::StoreOpaque;
 use crate::extern_::Extern;
 use crate::prelude::*;
 use crate::sync::Mutex;
-use crate::sys::thread;
 use crate::types::{RefType, ValType};
 
 type Value = Box<dyn Any + Send + Sync>;
@@ -174,7 +173,7 @@ impl StoreOpaque {
     /// Drops external values that nobody can reach; see [`ExternRefs`]. Does nothing while compiled code of the store is
     /// on the stack.
     pub(crate) fn collect(&mut self) {
-        if thread::has_activation(self.vm.get()) {
+        if self.is_running() {
             return;
         }
         let mut numbers = Vec::new();

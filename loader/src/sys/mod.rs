@@ -15,6 +15,7 @@
 //! | `dirty.rs` | which pages were written |
 //! | `keys.rs` | protection keys, on x86-64; elsewhere `no_keys.rs` |
 //! | `file.rs` | opening files, sealed files in memory |
+//! | `gate.rs` | the short way into compiled code, on x86-64; elsewhere `no_gate.rs` |
 //! | `thread.rs` | per thread: activations of wasm, stack limit, alternate stack, recorded frames |
 //! | `signals.rs` | faults of compiled code become traps |
 //! | `stack.rs` | stacks for fibers |
@@ -25,6 +26,12 @@
 mod cpu;
 mod frames;
 mod raise;
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+pub(crate) mod gate;
+#[cfg(not(all(feature = "std", target_arch = "x86_64")))]
+#[path = "no_gate.rs"]
+pub(crate) mod gate;
 
 pub(crate) use cpu::Cpu;
 pub(crate) use raise::raise_address;

@@ -19,6 +19,7 @@ use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::VmStoreCtx;
 
 use super::frames::{self, FRAMES_MAX};
+use super::gate;
 use super::mapping::page_bytes;
 
 /// Stack that must be left for the host when wasm calls it, in bytes.
@@ -27,7 +28,11 @@ pub(super) const HOST_STACK_BYTES: u64 = 128 << 10;
 const SIGNAL_STACK_BYTES: usize = 64 << 10;
 
 struct Thread {
-    activation: Cell<*const Activation>,
+    /// Where `gate` keeps what the thread does, once it has made a call: the address of its innermost activation, or, if it has
+    /// none, its `token`.
+    state: Cell<*const Cell<u64>>,
+    /// An odd number that no other thread has or had.
+    token: Cell<u64>,
     /// What [`VmStoreCtx::stack_limit`] is on this thread; 0 until it is known.
     stack_limit: Cell<u64>,
     /// Lowest address of the stack, above its guard.
@@ -43,7 +48,8 @@ struct Thread {
 std::thread_local! {
     static THREAD: Thread = const {
         Thread {
-            activation: Cell::new(ptr::null()),
+            state: Cell::new(ptr::null()),
+            token: Cell::new(0),
             stack_limit: Cell::new(0),
             stack_low: Cell::new(0),
             trap: Cell::new(0),
@@ -94,9 +100,9 @@ pub(crate) struct Activation {
     vm: *mut VmStoreCtx,
     /// The thread on which it is: another one when its fiber has moved.
     thread: Cell<*const Thread>,
-    /// Whether it is inside another activation. Then `saved` is set.
+    /// Whether it is inside another activation of the store, on this thread or on one that waits. Then `saved` is set.
     nested: bool,
-    /// The store's fields as they were before. Outside, nobody reads what the fields hold.
+    /// The store's fields as they were before. Outside, nobody reads what the fields hold but for `entry_fp`, which is 0.
     saved: MaybeUninit<VmStoreCtx>,
 }
 
@@ -116,17 +122,19 @@ impl Activation {
     pub(crate) unsafe fn enter(&mut self) {
         THREAD.with(|thread| {
             self.thread.set(thread);
-            let previous = thread.activation.replace(self);
-            self.previous.set(previous);
-            if !previous.is_null() {
-                self.save();
-            }
             let mut limit = thread.stack_limit.get();
             if limit == 0 {
                 limit = prepare(thread);
             }
+            self.previous.set(thread.innermost());
+            thread.set_innermost(self);
             // SAFETY: the store is borrowed by the caller.
-            unsafe { (*self.vm).stack_limit = limit };
+            unsafe {
+                if (*self.vm).entry_fp != 0 {
+                    self.save();
+                }
+                (*self.vm).stack_limit = limit;
+            }
         });
     }
 
@@ -136,9 +144,12 @@ impl Activation {
         // SAFETY: the record of this thread, which is where the activation is now. Asking for it anew would be wrong: what
         // the compiler knows of the thread may be from before the fiber moved.
         let thread = unsafe { &*self.thread.get() };
-        thread.activation.set(self.previous.get());
+        thread.set_innermost(self.previous.get());
         if self.nested {
             self.restore();
+        } else {
+            // SAFETY: the store is borrowed by the caller of [`Self::enter`].
+            unsafe { (*self.vm).entry_fp = 0 };
         }
     }
 
@@ -155,6 +166,7 @@ impl Activation {
     fn restore(&mut self) {
         // SAFETY: the store is borrowed by the caller of [`Self::leave`], and what it held was saved.
         let (vm, saved) = unsafe { (&mut *self.vm, self.saved.assume_init_ref()) };
+        vm.stack_limit = saved.stack_limit;
         vm.entry_sp = saved.entry_sp;
         vm.entry_fp = saved.entry_fp;
         vm.entry_handler = saved.entry_handler;
@@ -178,39 +190,72 @@ impl Default for Outermost {
 }
 
 impl Outermost {
-    /// Makes this the thread's only activation, of the store at `vm`. `None` if there is another one, or the thread has never
-    /// made a call.
+    /// Prepares calls of the store at `vm` on this thread, and gives the thread's number for [`Self::enter`] and
+    /// [`gate`]. `None` if the store or the thread has an activation.
     ///
     /// # Safety
-    /// The caller has the store to which this and `vm` belong, which stays where it is until [`OutermostEntered::leave`], and
-    /// calls that on this thread, before anything else is left.
-    #[inline]
-    pub(crate) unsafe fn enter(&self, vm: *mut VmStoreCtx) -> Option<OutermostEntered> {
+    /// The caller has the store to which this and `vm` belong.
+    pub(crate) unsafe fn settle(&self, vm: *mut VmStoreCtx) -> Option<u64> {
         THREAD.with(|thread| {
-            let limit = thread.stack_limit.get();
-            if limit == 0 || !thread.activation.get().is_null() {
+            if thread.stack_limit.get() == 0 {
+                prepare(thread);
+            }
+            // SAFETY: the caller's promise. Nobody looks at the activation, since it is no thread's.
+            unsafe {
+                if !thread.innermost().is_null() || (*vm).entry_fp != 0 {
+                    return None;
+                }
+                (*self.0.get()).vm = vm;
+                (*vm).stack_limit = thread.stack_limit.get();
+            }
+            Some(thread.token.get())
+        })
+    }
+
+    /// Makes this the thread's only activation. `None` if there is another one, or this is not the thread that has the number
+    /// `home`.
+    ///
+    /// # Safety
+    /// The caller has the store to which this belongs. If `home` is not 0, [`Self::settle`] gave it, and since then the store had
+    /// calls of these only. It stays where it is until [`OutermostEntered::leave`], and the caller calls that on this thread, before
+    /// anything else is left.
+    #[inline]
+    pub(crate) unsafe fn enter(&self, home: u64) -> Option<OutermostEntered> {
+        THREAD.with(|thread| {
+            // SAFETY: null, or this thread's.
+            let state = unsafe { thread.state.get().as_ref() }?;
+            if state.get() != home {
                 return None;
             }
-            // SAFETY: the caller's promise. Nobody looks at the activation, since it is not the thread's.
-            unsafe {
-                (*self.0.get()).vm = vm;
-                (*vm).stack_limit = limit;
-            }
-            thread.activation.set(self.0.get());
-            Some(OutermostEntered(thread))
+            state.set(self.0.get() as u64);
+            Some(OutermostEntered { state, home })
         })
     }
 }
 
 /// The thread whose only activation is an [`Outermost`].
-pub(crate) struct OutermostEntered(*const Thread);
+pub(crate) struct OutermostEntered {
+    state: *const Cell<u64>,
+    home: u64,
+}
 
 impl OutermostEntered {
-    /// The thread has no activation any more.
+    /// The thread whose only activation `gate` made, of a store in which something was raised.
+    pub(crate) fn by_gate() -> Self {
+        THREAD.with(|thread| Self { state: thread.state.get(), home: thread.token.get() })
+    }
+
+    /// Neither the thread nor the store at `vm` has an activation any more.
+    ///
+    /// # Safety
+    /// `vm` is that of the store.
     #[inline]
-    pub(crate) fn leave(self) {
-        // SAFETY: the record of this thread: calls on a fiber are never outermost ones.
-        unsafe { (*self.0).activation.set(ptr::null()) };
+    pub(crate) unsafe fn leave(self, vm: *mut VmStoreCtx) {
+        // SAFETY: of this thread, since calls on a fiber are never outermost ones; and the caller's promise.
+        unsafe {
+            (*self.state).set(self.home);
+            (*vm).entry_fp = 0;
+        }
     }
 }
 
@@ -255,7 +300,7 @@ pub(crate) unsafe fn enter_fiber(fiber: &mut FiberState, vm: *mut VmStoreCtx) ->
         }
         let limit = fiber.stack_low + HOST_STACK_BYTES;
         let below = BelowFiber {
-            activation: thread.activation.get(),
+            activation: thread.innermost(),
             stack_low: thread.stack_low.replace(fiber.stack_low),
             stack_limit: thread.stack_limit.replace(limit),
             // SAFETY: the store is borrowed by the caller.
@@ -271,7 +316,7 @@ pub(crate) unsafe fn enter_fiber(fiber: &mut FiberState, vm: *mut VmStoreCtx) ->
                     activation = (*activation).previous.get();
                 }
             }
-            thread.activation.set(fiber.youngest);
+            thread.set_innermost(fiber.youngest);
         }
         below
     })
@@ -285,7 +330,8 @@ pub(crate) unsafe fn enter_fiber(fiber: &mut FiberState, vm: *mut VmStoreCtx) ->
 #[inline(never)]
 pub(crate) unsafe fn leave_fiber(fiber: &mut FiberState, below: BelowFiber, vm: *mut VmStoreCtx) {
     THREAD.with(|thread| {
-        let youngest = thread.activation.replace(below.activation);
+        let youngest = thread.innermost();
+        thread.set_innermost(below.activation);
         (fiber.youngest, fiber.oldest) = (ptr::null(), ptr::null());
         let mut activation = youngest;
         while activation != below.activation {
@@ -303,15 +349,10 @@ pub(crate) unsafe fn leave_fiber(fiber: &mut FiberState, below: BelowFiber, vm: 
 /// The store of the thread's innermost activation.
 pub(super) fn current_store() -> Option<*mut VmStoreCtx> {
     THREAD.with(|thread| {
-        let activation = thread.activation.get();
-        // SAFETY: the innermost activation is on the stack.
+        let activation = thread.innermost();
+        // SAFETY: the innermost activation is on the stack, or in a store that is being called.
         (!activation.is_null()).then(|| unsafe { (*activation).vm })
     })
-}
-
-/// Whether the store at `vm` has an activation on this thread's stack.
-pub(crate) fn is_active(vm: *mut VmStoreCtx) -> bool {
-    THREAD.with(|thread| !of_store(thread.activation.get(), vm).is_null())
 }
 
 /// Whether `address` is where a stack ends that has `sp` as its pointer.
@@ -342,7 +383,7 @@ pub(crate) fn take_trap() -> Option<TrapKind> {
 pub(super) unsafe fn record_frames_at(pc: u64, fp: u64, return_address: Option<u64>) {
     THREAD.with(|thread| {
         thread.clear_frames();
-        let activation = thread.activation.get();
+        let activation = thread.innermost();
         if return_address.is_some() {
             thread.record_frame(pc);
         }
@@ -361,7 +402,7 @@ pub(crate) fn with_frames_at_exit<R>(vm: *mut VmStoreCtx, f: impl FnOnce(&[u64],
 fn record_frames_at_exit(vm: *mut VmStoreCtx) {
     THREAD.with(|thread| {
         thread.clear_frames();
-        let activation = of_store(thread.activation.get(), vm);
+        let activation = of_store(thread.innermost(), vm);
         if activation.is_null() {
             return;
         }
@@ -388,6 +429,22 @@ pub(crate) fn with_frames<R>(f: impl FnOnce(&[u64], usize) -> R) -> R {
 }
 
 impl Thread {
+    /// The innermost activation; null if there is none.
+    fn innermost(&self) -> *const Activation {
+        // SAFETY: null, or this thread's.
+        match unsafe { self.state.get().as_ref() }.map_or(0, Cell::get) {
+            token if token % 2 != 0 => ptr::null(),
+            address => address as *const Activation,
+        }
+    }
+
+    /// Sets the innermost activation of a thread that is prepared; null if there is none.
+    fn set_innermost(&self, activation: *const Activation) {
+        let state = if activation.is_null() { self.token.get() } else { activation as u64 };
+        // SAFETY: this thread's.
+        unsafe { (*self.state.get()).set(state) };
+    }
+
     fn clear_frames(&self) {
         self.frame_count.set(0);
         self.left_out.set(0);
@@ -405,9 +462,13 @@ impl Thread {
     }
 }
 
-/// Whether compiled code of the store at `vm` is on this thread's stack.
-pub(crate) fn has_activation(vm: *mut VmStoreCtx) -> bool {
-    THREAD.with(|thread| !of_store(thread.activation.get(), vm).is_null())
+/// Whether compiled code of the store at `vm` is on a stack.
+///
+/// # Safety
+/// The caller has the store.
+pub(crate) unsafe fn has_activation(vm: *const VmStoreCtx) -> bool {
+    // SAFETY: the caller's promise. Entries set the field, and whoever leaves the outermost activation clears it.
+    unsafe { (*vm).entry_fp != 0 }
 }
 
 fn of_store(mut activation: *const Activation, vm: *mut VmStoreCtx) -> *const Activation {
@@ -452,6 +513,10 @@ fn prepare(thread: &Thread) -> u64 {
     let low = stack_low();
     thread.stack_low.set(low);
     thread.stack_limit.set(low + HOST_STACK_BYTES);
+    thread.state.set(gate::state());
+    // Not 1, with which `gate` begins on a thread.
+    thread.token.set(2 * number() as u64 + 3);
+    thread.set_innermost(ptr::null());
     SIGNAL_STACK.with(|stack| {
         let mut stack = stack.borrow_mut();
         if stack.is_none() {
@@ -557,7 +622,12 @@ impl Drop for SignalStack {
             }
             libc::munmap(self.base, SIGNAL_STACK_BYTES);
         }
-        THREAD.with(|thread| thread.stack_limit.set(0));
+        THREAD.with(|thread| {
+            thread.stack_limit.set(0);
+            // A call in a later destructor is prepared anew.
+            // SAFETY: this thread's, which was prepared.
+            unsafe { (*thread.state.get()).set(gate::UNPREPARED) };
+        });
     }
 }
 
@@ -587,6 +657,7 @@ mod tests {
         unsafe {
             outer.enter();
             (*vm).exit_fp = 6;
+            (*vm).entry_fp = 8;
             let mut inner = Activation::new(vm);
             inner.enter();
             assert_eq!(current_store(), Some(vm));
@@ -594,7 +665,9 @@ mod tests {
             (*vm).exit_fp = 7;
             inner.leave();
             assert_eq!((*vm).exit_fp, 6);
+            assert!(has_activation(vm));
             outer.leave();
+            assert!(!has_activation(vm));
         }
         assert_eq!(current_store(), None);
     }

@@ -25,13 +25,6 @@ pub(crate) struct Youngest(Cell<*const Activation>);
 // goes to another thread.
 unsafe impl Send for Youngest {}
 
-impl Youngest {
-    /// Whether there is one.
-    pub(crate) fn is_some(&self) -> bool {
-        !self.0.get().is_null()
-    }
-}
-
 impl Default for Youngest {
     fn default() -> Self {
         Self(Cell::new(ptr::null()))
@@ -106,27 +99,44 @@ impl Outermost {
     ///
     /// # Safety
     /// None.
+    pub(crate) unsafe fn settle(&self, _vm: *mut VmStoreCtx) -> Option<u64> {
+        None
+    }
+
+    /// Does nothing.
+    ///
+    /// # Safety
+    /// None.
     #[inline]
-    pub(crate) unsafe fn enter(&self, _vm: *mut VmStoreCtx) -> Option<OutermostEntered> {
+    pub(crate) unsafe fn enter(&self, _home: u64) -> Option<OutermostEntered> {
         None
     }
 }
 
-/// There is none.
-pub(crate) enum OutermostEntered {}
+/// Nobody gets one.
+pub(crate) struct OutermostEntered(());
 
 impl OutermostEntered {
-    /// Cannot be called.
-    #[inline]
-    pub(crate) fn leave(self) {
-        match self {}
+    /// Not called, since there is no gate.
+    pub(crate) fn by_gate() -> Self {
+        Self(())
     }
+
+    /// Does nothing.
+    ///
+    /// # Safety
+    /// None.
+    #[inline]
+    pub(crate) unsafe fn leave(self, _vm: *mut VmStoreCtx) {}
 }
 
 /// Whether compiled code of the store at `vm` is on the stack.
-pub(crate) fn has_activation(vm: *mut VmStoreCtx) -> bool {
+///
+/// # Safety
+/// The caller has the store.
+pub(crate) unsafe fn has_activation(vm: *const VmStoreCtx) -> bool {
     // SAFETY: the file's contract.
-    unsafe { !(*vm.cast_const().cast::<StoreOpaque>()).youngest.0.get().is_null() }
+    unsafe { !(*vm.cast::<StoreOpaque>()).youngest.0.get().is_null() }
 }
 
 /// The trap that a signal handler recorded: none.
