@@ -17,7 +17,9 @@ mod modules;
 mod programs;
 mod sections;
 mod sizes;
+mod strip;
 mod table;
+mod tools;
 mod wasm2c;
 
 use std::path::PathBuf;

@@ -8,9 +8,9 @@ use anyhow::{Context, Result, ensure};
 use crate::engines::{Contender, Use, Work, aotc};
 use crate::measure::{Effort, medians};
 use crate::programs::{Program, programs};
-use crate::sizes::{Size, SizeTable};
+use crate::sizes::{Size, SizeTable, Sizes};
 use crate::table::{Row, Unit};
-use crate::{Bench, modules, wasm2c};
+use crate::{Bench, modules, strip, wasm2c};
 
 /// The modules of whose files the size is shown: nothing, hardly more than a C library, and two large ones.
 const SIZED: [&str; 4] = ["empty", "fib", "lua", "sqlite"];
@@ -203,9 +203,14 @@ fn size(bench: &Bench<'_>, table: &mut SizeTable, name: &str, wasm: &Path) -> Re
         return Ok(());
     }
     let bytes = std::fs::read(wasm)?;
-    let aotc = Size::of_image(&bench.aotc.compile(&bytes, None)?)?;
-    let wasmtime = Size::of_wasmtime(&bench.wasmtime.compile(&bytes, None)?)?;
-    table.print(name, aotc, wasmtime, wasm2c::size(&bench.artifacts, name, wasm)?);
+    let image = bench.aotc.compile(&bytes, None)?;
+    let sizes = Sizes {
+        aotc: Size::of_image(&image)?,
+        stripped: strip::size(&bench.artifacts, name, &image, bench.aotc)?,
+        wasmtime: Size::of_wasmtime(&bench.wasmtime.compile(&bytes, None)?)?,
+        wasm2c: wasm2c::size(&bench.artifacts, name, wasm)?,
+    };
+    table.print(name, sizes);
     Ok(())
 }
 

@@ -64,6 +64,18 @@ impl Size {
     }
 }
 
+/// What a row shows.
+pub(crate) struct Sizes {
+    /// As aotc writes it.
+    pub(crate) aotc: Size,
+    /// As `strip` leaves it, or why there is nothing.
+    pub(crate) stripped: Result<Size, &'static str>,
+    /// As Wasmtime writes it.
+    pub(crate) wasmtime: Size,
+    /// What wasm2c and `cc` make, or why there is nothing.
+    pub(crate) wasm2c: Result<Size, &'static str>,
+}
+
 /// The table, whose rows are printed as soon as they are known.
 pub(crate) struct SizeTable {
     is_begun: bool,
@@ -74,33 +86,36 @@ impl SizeTable {
         Self { is_begun: false }
     }
 
-    /// Prints a row; of wasm2c what there is, or why there is nothing.
-    pub(crate) fn print(
-        &mut self,
-        label: &str,
-        aotc: Size,
-        wasmtime: Size,
-        wasm2c: Result<Size, &str>,
-    ) {
+    /// Prints a row.
+    pub(crate) fn print(&mut self, label: &str, sizes: Sizes) {
         if !self.is_begun {
             println!(
-                "\n| bytes | aotc: code | metadata | of code | Wasmtime: code | metadata | of code | wasm2c: code | metadata | of code |"
+                "\n| bytes | aotc: code | metadata | of code | stripped | of code | Wasmtime: code | metadata | of code | wasm2c: code | metadata | of code |"
             );
-            println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+            println!("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
             self.is_begun = true;
         }
+        let Sizes { aotc, stripped, wasmtime, wasm2c } = sizes;
+        let stripped = match stripped {
+            Ok(size) => metadata_cells(size),
+            Err(why) => format!("{why} |"),
+        };
         let wasm2c = match wasm2c {
             Ok(size) => cells(size),
             Err(why) => format!("{why} | |"),
         };
-        println!("| {label} | {} | {} | {wasm2c} |", cells(aotc), cells(wasmtime));
+        println!("| {label} | {} | {stripped} | {} | {wasm2c} |", cells(aotc), cells(wasmtime));
     }
 }
 
-fn cells(Size { code, metadata, .. }: Size) -> String {
+fn cells(size: Size) -> String {
+    format!("{} | {}", size.code, metadata_cells(size))
+}
+
+fn metadata_cells(Size { code, metadata, .. }: Size) -> String {
     let share = match code {
         0 => String::new(),
         _ => format!("{:.1} %", metadata as f64 * 100.0 / code as f64),
     };
-    format!("{code} | {metadata} | {share}")
+    format!("{metadata} | {share}")
 }

@@ -1,12 +1,12 @@
 //! What wasm2c, of the package `wabt`, and `cc -O2` make of a module.
 
-use std::io::ErrorKind;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::sizes::Size;
+use crate::tools;
 
 /// Where packages put what the C code includes.
 const INCLUDE: [&str; 2] = ["/usr/share/wabt/wasm2c", "/usr/include"];
@@ -15,7 +15,8 @@ const INCLUDE: [&str; 2] = ["/usr/share/wabt/wasm2c", "/usr/include"];
 pub(crate) fn size(folder: &Path, name: &str, wasm: &Path) -> Result<Result<Size, &'static str>> {
     let source = folder.join(format!("{name}.wasm2c.c"));
     let object = source.with_extension("o");
-    let Some(translated) = run(Command::new("wasm2c").arg(wasm).arg("-o").arg(&source))? else {
+    let Some(translated) = tools::run(Command::new("wasm2c").arg(wasm).arg("-o").arg(&source))?
+    else {
         return Ok(Err("no wasm2c"));
     };
     if !translated.status.success() {
@@ -24,17 +25,8 @@ pub(crate) fn size(folder: &Path, name: &str, wasm: &Path) -> Result<Result<Size
     let mut compiler = Command::new("cc");
     compiler.args(["-O2", "-w", "-c", "-o"]).arg(&object).arg(&source);
     compiler.args(INCLUDE.map(|folder| format!("-I{folder}")));
-    let Some(compiled) = run(&mut compiler)? else { return Ok(Err("no cc")) };
+    let Some(compiled) = tools::run(&mut compiler)? else { return Ok(Err("no cc")) };
     let messages = String::from_utf8_lossy(&compiled.stderr);
     ensure!(compiled.status.success(), "cc cannot compile `{}`: {messages}", source.display());
     Ok(Ok(Size::of_object(&std::fs::read(&object)?)?))
-}
-
-/// Runs a command; `None` if there is no such program.
-fn run(command: &mut Command) -> Result<Option<Output>> {
-    match command.stdin(Stdio::null()).output() {
-        Ok(output) => Ok(Some(output)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("failed to run {command:?}")),
-    }
 }
