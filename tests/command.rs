@@ -16,7 +16,7 @@ use crate::support;
 type Test = (&'static str, fn() -> Result<()>);
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let tests: [Test; 19] = [
+    let tests: [Test; 20] = [
         ("emits", emits),
         ("standard_streams", standard_streams),
         ("usage", usage),
@@ -31,6 +31,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         ("inspect_other_files", inspect_other_files),
         ("run_program", run_program),
         ("run_image", run_image),
+        ("run_stripped_image", run_stripped_image),
         ("run_traps", run_traps),
         ("run_invokes", run_invokes),
         ("run_refuses", run_refuses),
@@ -426,6 +427,32 @@ fn run_image() -> Result<()> {
     let ended = aotc(["run", text(&damaged)]);
     ended.fails(1, &format!("error: {}: ", damaged.display()))?;
     ensure!(ended.stderr.contains("a segment lies outside the file"), "{}", ended.stderr);
+    Ok(())
+}
+
+/// An image without symbols runs, and its backtraces say as much.
+fn run_stripped_image() -> Result<()> {
+    let scratch = Scratch::new("run-stripped-image");
+    let image = scratch.path("lines.aot");
+    let source = support::root().join("fixtures/lines/lines.wasm");
+    aotc(["compile", text(&source), "-o", text(&image)]).with_code(0)?;
+    let whole = fs::read(&image)?;
+    let run = || aotc(["run", "--invoke", "run", text(&image), "3"]);
+    let before = run();
+    before.fails(134, "error: wasm trap: unreachable\n")?;
+    ensure!(before.stderr.contains("lines!run\n"), "{}", before.stderr);
+    let mut found = false;
+    for tool in ["strip", "llvm-strip"] {
+        fs::write(&image, &whole)?;
+        let Ok(output) = Command::new(tool).arg(&image).output() else { continue };
+        found = true;
+        ensure!(output.status.success() && output.stderr.is_empty(), "{tool}: {output:?}");
+        ensure!(fs::read(&image)?.len() < whole.len(), "{tool} takes nothing away");
+        let after = run();
+        after.with_code(134).context(tool)?;
+        ensure!(after.stderr == before.stderr, "{tool}: {}", after.stderr);
+    }
+    ensure!(found, "neither strip nor llvm-strip is there");
     Ok(())
 }
 
