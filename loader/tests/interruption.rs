@@ -8,8 +8,8 @@ use anyhow::{Error, Result, bail};
 use aotc::Options;
 use aotc_abi::target::{BoundsStyle, Interruption, TrapStyle};
 use aotc_loader::{
-    Caller, Config, Engine, Instance, Linker, LoadError, Module, Store, Trap, UpdateDeadline,
-    WasmBacktrace,
+    Caller, Config, Engine, Global, GlobalType, Instance, Linker, LoadError, Module, Mutability,
+    Store, Trap, UpdateDeadline, Val, ValType, WasmBacktrace,
 };
 
 use crate::support::{chain, compile};
@@ -171,6 +171,31 @@ fn a_start_function_needs_fuel() {
         store.set_fuel(1000).expect("fuel is configured");
         let error = Instance::new(&mut store, &module, &[]).expect_err("no end");
         assert_eq!(trap(&error), Trap::OutOfFuel);
+    }
+}
+
+#[test]
+fn writing_what_the_module_begins_with_needs_no_fuel() {
+    let engine = engine(FUEL);
+    let text = r#"(module
+      (import "" "base" (global $base i32))
+      (global (mut i32) (i32.add (global.get $base) (i32.const 1)))
+      (memory 1)
+      (table 8 funcref)
+      (data (global.get $base) "bytes")
+      (elem (table 0) (offset (global.get $base)) func $f $f)
+      (elem func $f)
+      (func $f)
+      (start $f))"#;
+    for module in modules(&engine, FUEL, text) {
+        let mut store = Store::new(&engine, ());
+        let base =
+            Global::new(&mut store, GlobalType::new(ValType::I32, Mutability::Const), Val::I32(2));
+        let base = base.expect("a global").into();
+        store.set_fuel(1000).expect("fuel is configured");
+        Instance::new(&mut store, &module, &[base]).expect("an instance");
+        // The start function.
+        assert_eq!(store.get_fuel().expect("fuel is configured"), 999);
     }
 }
 

@@ -6,8 +6,8 @@
 //!          └── aotc, one style after the other ─── shared.rs ── Vec<Run> ──┘
 //! ```
 //!
-//! With fuel, both have the same amount, and consume the same for the same: code stops at the same point, and what is left is
-//! equal whenever the host can see it (`docs/decisions/0006-interruption.md`).
+//! With fuel, both have the same amount for a call, and consume the same for the same: code stops at the same point, and what is
+//! left is equal whenever the host can see it. Only instantiation costs what it likes (`docs/decisions/0006-interruption.md`).
 //!
 //! `shared.rs` is compiled against the API of each engine, so both sides do the same, with the same arguments.
 
@@ -54,7 +54,7 @@ pub fn compare(wasm: &[u8], seed: u64) -> Verdict {
     Verdict::Checked
 }
 
-/// What instantiation and each call have: not counted, too little, or enough.
+/// What each call has: not counted, too little, or enough.
 fn fuel(random: &mut Random) -> Option<u64> {
     match random.below(4) {
         0 | 1 => None,

@@ -20,7 +20,8 @@ pub(super) struct Event {
     pub(super) arguments: Vec<Value>,
     /// How it ended; calls of imports always return.
     pub(super) ending: Ending,
-    /// Fuel that was left: when an import was called, or after a call that returned. Traps leave what the engine likes.
+    /// Fuel that was left: when an import was called, or after a call that returned. Traps leave what the engine likes, and so
+    /// does instantiation.
     pub(super) fuel_left: Option<u64>,
 }
 

@@ -15,17 +15,19 @@ const RUNS_MAX: usize = 4;
 const CALLS: usize = 2;
 /// Elements of a table that are looked at.
 const ELEMENTS_MAX: u64 = 200;
+/// More than instantiation takes of either engine, start function and all.
+const FUEL_FOR_INSTANTIATION: u64 = 1 << 40;
 
 /// The host's data: what was called, and the numbers that imports return.
 pub(super) struct Host {
     events: Vec<Event>,
     random: Random,
-    /// What instantiation, and each call, has.
+    /// What each call has; none during instantiation, where it is not compared.
     fuel: Option<u64>,
 }
 
-/// Runs a module that is loaded. Arguments and what imports return follow from `seed`. Instantiation and each call have `fuel`,
-/// if the engine counts it.
+/// Runs a module that is loaded. Arguments and what imports return follow from `seed`. Each call has `fuel`, if the engine
+/// counts it, and instantiation enough: one engine takes fuel for writing segments and globals, the other only for code.
 ///
 /// # Errors
 /// If an import cannot be made.
@@ -36,7 +38,7 @@ pub(super) fn runs(module: &Module, seed: u64, fuel: Option<u64>) -> Result<Vec<
 }
 
 fn run(module: &Module, first: usize, seed: u64, fuel: Option<u64>) -> Result<Run, String> {
-    let host = Host { events: Vec::new(), random: Random::new(seed), fuel };
+    let host = Host { events: Vec::new(), random: Random::new(seed), fuel: None };
     let mut store = Store::new(module.engine(), host);
     let mut random = Random::new(!seed);
     let mut imports = Vec::new();
@@ -44,7 +46,9 @@ fn run(module: &Module, first: usize, seed: u64, fuel: Option<u64>) -> Result<Ru
         imports.push(make(&mut store, number, import.ty(), &mut random)?);
     }
     let mut items = imports.clone();
-    refuel(&mut store);
+    if fuel.is_some() {
+        store.set_fuel(FUEL_FOR_INSTANTIATION).expect("it is counted");
+    }
     let instance = Instance::new(&mut store, module, &imports);
     let ending = match &instance {
         Ok(_) => Ending::Returned(Vec::new()),
@@ -54,6 +58,7 @@ fn run(module: &Module, first: usize, seed: u64, fuel: Option<u64>) -> Result<Ru
     let event =
         Event { what: "instantiation".to_owned(), arguments: Vec::new(), ending, fuel_left };
     store.data_mut().events.push(event);
+    store.data_mut().fuel = fuel;
     if let Ok(instance) = instance {
         let exports: Vec<(String, Extern)> = instance
             .exports(&mut store)
@@ -103,7 +108,7 @@ fn call_all(
     Ok(())
 }
 
-/// Gives the store what instantiation, or a call, has.
+/// Gives the store what a call has.
 fn refuel(store: &mut Store<Host>) {
     if let Some(fuel) = store.data().fuel {
         store.set_fuel(fuel).expect("it is counted");
