@@ -1,6 +1,6 @@
 //! ELF images: shared libraries written without a linker.
 //!
-//! File offsets and addresses are the same numbers.
+//! File offsets and addresses are the same numbers, but for `.dynamic`, whose page has the end of `.text` before it.
 //!
 //! ```text
 //!   R    0           ELF header, program headers
@@ -9,7 +9,7 @@
 //!                    .eh_frame_hdr .eh_frame
 //!        page        .rodata.aotc     module data, the instance image in it on a page of its own
 //!   RX   page        .text
-//!   RW   page        .dynamic
+//!   RW               .dynamic
 //!        not loaded  .symtab .strtab .shstrtab, section headers
 //! ```
 //!
@@ -114,7 +114,7 @@ impl Names {
     }
 }
 
-/// Where everything is: addresses and file offsets at once.
+/// Where everything is: addresses and file offsets at once, where nothing else is said.
 struct Layout {
     note: usize,
     hash: usize,
@@ -127,6 +127,8 @@ struct Layout {
     data: usize,
     text: usize,
     dynamic: usize,
+    /// Address of `.dynamic`: in a page of its own, as far from that page's start as in the file.
+    dynamic_address: usize,
 }
 
 const DYNAMIC_ENTRIES: usize = 6;
@@ -151,7 +153,7 @@ impl Layout {
         let eh_frame = writer.reserve(eh_frame_bytes, 8);
         let data = writer.reserve(parts.data.len(), page_bytes);
         let text = writer.reserve(text.bytes.len(), page_bytes);
-        writer.reserve_until(writer.reserved_len().next_multiple_of(page_bytes));
+        let text_pages_end = writer.reserved_len().next_multiple_of(page_bytes);
         let dynamic = writer.reserve_dynamic(DYNAMIC_ENTRIES);
         writer.reserve_symtab();
         writer.reserve_strtab();
@@ -169,6 +171,7 @@ impl Layout {
             data,
             text,
             dynamic,
+            dynamic_address: text_pages_end + dynamic % page_bytes,
         }
     }
 }
@@ -234,13 +237,14 @@ impl Image<'_> {
             (elf::PT_GNU_STACK, write, 0, 0, 16),
         ];
         for (p_type, p_flags, start, bytes, p_align) in segments {
-            let (start, bytes) = (start as u64, bytes as u64);
+            let address = if start == layout.dynamic { layout.dynamic_address } else { start };
+            let (start, bytes, address) = (start as u64, bytes as u64, address as u64);
             writer.write_program_header(&ProgramHeader {
                 p_type,
                 p_flags,
                 p_offset: start,
-                p_vaddr: start,
-                p_paddr: start,
+                p_vaddr: address,
+                p_paddr: address,
                 p_filesz: bytes,
                 p_memsz: bytes,
                 p_align,
@@ -341,7 +345,7 @@ impl Image<'_> {
             code,
             (layout.text, self.text.bytes.len(), page),
         );
-        writer.write_dynamic_section_header(layout.dynamic as u64);
+        writer.write_dynamic_section_header(layout.dynamic_address as u64);
         writer.write_symtab_section_header(self.names.code.len() as u32 + 1);
         writer.write_strtab_section_header();
         writer.write_shstrtab_section_header();

@@ -207,7 +207,9 @@ fn check_loaded(header: &ProgramHeader) -> Result<(), LoadError> {
     if header.p_flags & PF_R == 0 {
         return Err(LoadError::image("a segment is not readable"));
     }
-    if header.p_offset != header.p_vaddr || header.p_filesz != header.p_memsz {
+    // What is writable is not mapped.
+    let is_mapped = header.p_flags & PF_W == 0;
+    if is_mapped && header.p_offset != header.p_vaddr || header.p_filesz != header.p_memsz {
         return Err(LoadError::image("a segment's address differs from its offset in the file"));
     }
     Ok(())
