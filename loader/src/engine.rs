@@ -1,8 +1,10 @@
 //! The engine: what modules and stores share.
 
+#[cfg(feature = "std")]
+use crate::sync::Mutex;
 use crate::sync::RwLock;
 use alloc::collections::BTreeMap;
-use alloc::sync::{Arc, Weak};
+use alloc::sync::Weak;
 use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +20,13 @@ use aotc_abi::meta::{FORMAT_VERSION, LAYOUT_HASH};
 use crate::allocation::{Enabled, InstanceAllocationStrategy, PoolingAllocatorMetrics};
 use crate::config::Config;
 use crate::error::LoadError;
+use crate::handle::Handle;
+#[cfg(feature = "std")]
+use crate::handle::WeakHandle;
 #[cfg(feature = "std")]
 use crate::instance::Pool;
+#[cfg(feature = "std")]
+use crate::locals::Locals;
 #[cfg(feature = "async")]
 use crate::prelude::Box;
 use crate::sys::keys::Key;
@@ -32,7 +39,7 @@ use crate::types::FuncType;
 /// It knows every function type by its hash, so that two types with one hash are refused, and has the settings.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<EngineInner>,
+    inner: Handle<EngineInner>,
 }
 
 struct EngineInner {
@@ -40,6 +47,9 @@ struct EngineInner {
     epoch: AtomicU64,
     config: Config,
     types: Types,
+    /// The handles that threads count stores with.
+    #[cfg(feature = "std")]
+    locals: Locals<Mutex<WeakHandle<EngineInner>>>,
     /// The stacks of asynchronous calls that are not in use.
     #[cfg(feature = "async")]
     stacks: StackPool,
@@ -58,6 +68,8 @@ impl EngineInner {
             stack_settings: StackSettings::new(&config),
             config,
             types: Types::default(),
+            #[cfg(feature = "std")]
+            locals: Locals::default(),
             #[cfg(feature = "async")]
             stacks: StackPool::new(),
             #[cfg(feature = "std")]
@@ -97,7 +109,7 @@ impl Engine {
     }
 
     fn with(inner: EngineInner) -> Self {
-        Self { inner: Arc::new(inner) }
+        Self { inner: Handle::new(inner) }
     }
 
     /// A stack for an asynchronous call.
@@ -125,12 +137,12 @@ impl Engine {
 
     /// Whether both are handles of one engine.
     pub fn same(a: &Engine, b: &Engine) -> bool {
-        Arc::ptr_eq(&a.inner, &b.inner)
+        Handle::same(&a.inner, &b.inner)
     }
 
     /// A handle that does not keep the engine alive: for a thread that counts up the epoch until the engine is gone.
     pub fn weak(&self) -> EngineWeak {
-        EngineWeak { inner: Arc::downgrade(&self.inner) }
+        EngineWeak { inner: self.inner.downgrade() }
     }
 
     /// Begins the next epoch: code whose store has its deadline there stops, if the engine has
@@ -172,6 +184,26 @@ impl Engine {
         None
     }
 
+    /// This engine, by a handle that is counted where only this thread counts, or few: as long as one of those is left, which
+    /// modules see to ([`Module::keep_engine`](crate::Module)).
+    #[cfg(feature = "std")]
+    pub(crate) fn local(&self) -> Self {
+        let place = self.inner.locals.mine();
+        let mut handle = place.lock().expect("no panic while handles are made");
+        let inner = handle.upgrade().unwrap_or_else(|| {
+            let inner = self.inner.apart();
+            *handle = inner.downgrade_count();
+            inner
+        });
+        Self { inner }
+    }
+
+    /// This engine: nothing is known of threads.
+    #[cfg(not(feature = "std"))]
+    pub(crate) fn local(&self) -> Self {
+        self.clone()
+    }
+
     pub(crate) fn types(&self) -> &Types {
         &self.inner.types
     }
@@ -194,7 +226,7 @@ impl Default for Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Engine").field(&Arc::as_ptr(&self.inner)).finish()
+        f.debug_tuple("Engine").field(&self.inner.as_ptr()).finish()
     }
 }
 
@@ -207,7 +239,7 @@ pub struct EngineWeak {
 impl EngineWeak {
     /// The engine, if it is still there.
     pub fn upgrade(&self) -> Option<Engine> {
-        self.inner.upgrade().map(|inner| Engine { inner })
+        Handle::upgrade(&self.inner).map(|inner| Engine { inner })
     }
 }
 

@@ -97,11 +97,13 @@ mod extern_;
 mod fiber;
 mod func;
 mod global;
+mod handle;
 #[cfg(feature = "std")]
 mod image;
 mod instance;
 mod limits;
 mod linker;
+mod locals;
 mod memory;
 mod memory_view;
 mod module;

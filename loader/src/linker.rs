@@ -13,6 +13,7 @@ use crate::extern_::Extern;
 use crate::func::{Caller, Func, HostFunc, IntoFunc};
 #[cfg(feature = "async")]
 use crate::func::{WasmRet, WasmTyList};
+use crate::handle::Handle;
 use crate::instance::{self, Given, Instance, InstancePre, Item, Items};
 use crate::module::Module;
 use crate::prelude::*;
@@ -252,7 +253,7 @@ impl<T: 'static> Linker<T> {
         module: &Module,
     ) -> Result<&mut Self> {
         let items = self.resolve(Some(&store.as_context().0.opaque), module)?;
-        let pre: InstancePre<T> = InstancePre { module: module.clone(), items, data: PhantomData };
+        let pre: InstancePre<T> = InstancePre::new(module, items);
         for (export, ty) in self.command_functions(module)? {
             let (pre, export_name) = (pre.clone(), export.clone());
             self.func_new(name, &export, ty, move |mut caller, params, results| {
@@ -478,10 +479,10 @@ impl<T: 'static> Linker<T> {
     /// As [`Linker::instantiate`], except what depends on the store.
     pub fn instantiate_pre(&self, module: &Module) -> Result<InstancePre<T>> {
         let items = self.resolve(None, module)?;
-        Ok(InstancePre { module: module.clone(), items, data: PhantomData })
+        Ok(InstancePre::new(module, items))
     }
 
-    fn resolve(&self, store: Option<&StoreOpaque>, module: &Module) -> Result<Arc<Items>> {
+    fn resolve(&self, store: Option<&StoreOpaque>, module: &Module) -> Result<Handle<Items>> {
         if !Engine::same(&self.engine, module.engine()) {
             return Err(LinkError::OtherEngine.into());
         }
@@ -727,7 +728,7 @@ impl<T: 'static> Linker<T> {
         T: Send,
     {
         let items = self.resolve(Some(&store.as_context().0.opaque), module)?;
-        let pre: InstancePre<T> = InstancePre { module: module.clone(), items, data: PhantomData };
+        let pre: InstancePre<T> = InstancePre::new(module, items);
         for (export, ty) in self.command_functions(module)? {
             let (pre, export_name) = (pre.clone(), export.clone());
             self.func_new_async(name, &export, ty, move |mut caller, params, results| {
@@ -757,7 +758,7 @@ impl<T: 'static> Linker<T> {
         T: Send,
     {
         let items = self.resolve(Some(&store.as_context_mut().0.opaque), module)?;
-        let pre: InstancePre<T> = InstancePre { module: module.clone(), items, data: PhantomData };
+        let pre: InstancePre<T> = InstancePre::new(module, items);
         pre.instantiate_async(store).await
     }
 }

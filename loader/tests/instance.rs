@@ -197,3 +197,34 @@ fn an_exported_start_is_not_the_start_function() -> Result<()> {
     assert!(matches!(module.get_export("_start"), Some(ExternType::Func(_))));
     Ok(())
 }
+
+/// Whoever makes instances on whatever thread, nothing is left when all handles are gone.
+#[test]
+fn an_engine_ends_with_its_handles() -> Result<()> {
+    let engine = Engine::default();
+    let weak = engine.weak();
+    let text = r#"(module (import "host" "f" (func)) (memory 1) (func (export "f") (call 0)))"#;
+    let module = module(&engine, text);
+    let mut linker = Linker::<()>::new(&engine);
+    linker.func_wrap("host", "f", || {})?;
+    let pre = linker.instantiate_pre(&module)?;
+    let run = |engine: &Engine| -> Result<()> {
+        let mut store = Store::new(engine, ());
+        let instance = pre.instantiate(&mut store)?;
+        instance.get_typed_func::<(), ()>(&mut store, "f")?.call(&mut store, ())?;
+        assert!(Module::same(instance.module(&store), &module));
+        assert!(Engine::same(store.engine(), engine));
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..40).map(|_| scope.spawn(|| (0..10).try_for_each(|_| run(&engine)))).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().unwrap())
+    })?;
+    let last = Store::new(&engine, ());
+    drop((engine, module, linker, pre));
+    assert!(weak.upgrade().is_some());
+    drop(last);
+    assert!(weak.upgrade().is_none());
+    Ok(())
+}

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Instance, InstancePre, instantiate, items_of, note_async};
+use super::{Instance, InstancePre, Matched, instantiate, items_of, note_async};
 use crate::extern_::Extern;
 use crate::fiber::on_fiber;
 use crate::module::Module;
@@ -39,7 +39,8 @@ impl<T: 'static> InstancePre<T> {
         T: Send,
     {
         let store = store.as_context_mut().0;
-        note_async(&mut store.opaque, &self.items);
-        on_fiber(store, |store| instantiate(&mut store.opaque, &self.module, &self.items)).await?
+        let Matched { module, items } = self.local();
+        note_async(&mut store.opaque, items);
+        on_fiber(store, |store| instantiate(&mut store.opaque, module, items)).await?
     }
 }

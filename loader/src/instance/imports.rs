@@ -10,6 +10,7 @@ use aotc_abi::target::BoundsStyle;
 use crate::error::{LinkError, TypeMismatch};
 use crate::extern_::Extern;
 use crate::func::HostFunc;
+use crate::handle::Handle;
 use crate::module::Module;
 use crate::prelude::*;
 use crate::reserve::reserve_exact;
@@ -24,13 +25,13 @@ impl Items {
     ///
     /// # Errors
     /// [`crate::LoadError::OutOfMemory`]; the first of an item.
-    pub(crate) fn new(items: impl ExactSizeIterator<Item = Result<Item>>) -> Result<Arc<Self>> {
+    pub(crate) fn new(items: impl ExactSizeIterator<Item = Result<Item>>) -> Result<Handle<Self>> {
         let mut all = Vec::new();
         reserve_exact(&mut all, items.len())?;
         for item in items {
             all.push(item?);
         }
-        Ok(Arc::new(Self(all.into_boxed_slice())))
+        Ok(Handle::new(Self(all.into_boxed_slice())))
     }
 }
 

@@ -12,6 +12,7 @@ mod reset;
 #[cfg(feature = "std")]
 mod slot;
 
+#[cfg(feature = "std")]
 use alloc::sync::Arc;
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
@@ -38,6 +39,9 @@ use crate::error::{LinkError, LoadError};
 use crate::extern_::{Export, Extern};
 use crate::func::{Func, RawFunc, TypedFunc, WasmParams, WasmResults, host_record};
 use crate::global::Global;
+use crate::handle::Handle;
+#[cfg(feature = "std")]
+use crate::locals::Locals;
 use crate::memory::Memory;
 use crate::module::{ImportPlan, MemoryPlan, Module, ModuleExport, SlotPlan, TablePlan};
 use crate::prelude::*;
@@ -45,6 +49,8 @@ use crate::store::{
     AsContextMut, InstanceData, MemoryAddresses, MemoryData, NO_TABLE, Obstacle, StoreId,
     StoreOpaque, TableData,
 };
+#[cfg(feature = "std")]
+use crate::sync::OnceLock;
 use crate::table::Table;
 use crate::types::{GlobalType, RefType};
 use crate::vmctx::{InstanceCtx, VmPtr};
@@ -219,21 +225,55 @@ impl Instance {
 
 /// A module with its imports, matched once and for all: see [`crate::Linker::instantiate_pre`].
 pub struct InstancePre<T: 'static> {
-    pub(crate) module: Module,
-    pub(crate) items: Arc<Items>,
-    pub(crate) data: PhantomData<fn() -> T>,
+    matched: Matched,
+    /// The same for each thread that makes instances, whose stores count there how often they have it.
+    #[cfg(feature = "std")]
+    locals: Arc<Locals<OnceLock<Matched>>>,
+    data: PhantomData<fn() -> T>,
+}
+
+/// A module, and the items that match its imports.
+#[derive(Clone)]
+struct Matched {
+    module: Module,
+    items: Handle<Items>,
 }
 
 impl<T: 'static> Clone for InstancePre<T> {
     fn clone(&self) -> Self {
-        Self { module: self.module.clone(), items: self.items.clone(), data: PhantomData }
+        Self {
+            matched: self.matched.clone(),
+            #[cfg(feature = "std")]
+            locals: self.locals.clone(),
+            data: PhantomData,
+        }
     }
 }
 
 impl<T: 'static> InstancePre<T> {
+    pub(crate) fn new(module: &Module, items: Handle<Items>) -> Self {
+        Self {
+            matched: Matched { module: module.clone(), items },
+            #[cfg(feature = "std")]
+            locals: Arc::default(),
+            data: PhantomData,
+        }
+    }
+
+    /// What this thread makes instances of.
+    fn local(&self) -> &Matched {
+        #[cfg(feature = "std")]
+        return self.locals.mine().get_or_init(|| {
+            let Matched { module, items } = &self.matched;
+            Matched { module: module.apart(), items: items.apart() }
+        });
+        #[cfg(not(feature = "std"))]
+        &self.matched
+    }
+
     /// The module.
     pub fn module(&self) -> &Module {
-        &self.module
+        &self.matched.module
     }
 
     /// Makes an instance, and runs its start function.
@@ -242,13 +282,14 @@ impl<T: 'static> InstancePre<T> {
     /// As [`Instance::new`]; imports were matched before.
     pub fn instantiate(&self, mut store: impl AsContextMut<Data = T>) -> Result<Instance> {
         let store = &mut store.as_context_mut().0.opaque;
-        note_async(store, &self.items);
-        store.synchronously(|store| instantiate(store, &self.module, &self.items))
+        let Matched { module, items } = self.local();
+        note_async(store, items);
+        store.synchronously(|store| instantiate(store, module, items))
     }
 }
 
 /// The items for a module's imports, one for each, which match.
-fn items_of(store: &StoreOpaque, module: &Module, imports: &[Extern]) -> Result<Arc<Items>> {
+fn items_of(store: &StoreOpaque, module: &Module, imports: &[Extern]) -> Result<Handle<Items>> {
     let expected = module.plan().imports.len();
     if imports.len() != expected {
         return Err(LinkError::ImportCount { expected, found: imports.len() }.into());
@@ -293,7 +334,7 @@ pub(crate) fn check_items(store: &StoreOpaque, module: &Module, items: &[Item]) 
 pub(crate) fn instantiate(
     store: &mut StoreOpaque,
     module: &Module,
-    items: &Arc<Items>,
+    items: &Handle<Items>,
 ) -> Result<Instance> {
     if !crate::Engine::same(&store.engine, module.engine()) {
         return Err(LinkError::OtherEngine.into());
@@ -310,7 +351,9 @@ pub(crate) fn instantiate(
     let (index, ctx) = allocated?;
     // From here on code may run, and what it did stays.
     store.register_module(module);
-    if !items.is_empty() && !store.imports.last().is_some_and(|last| Arc::ptr_eq(last, items)) {
+    #[cfg(feature = "std")]
+    module.keep_engine(&store.engine);
+    if !items.is_empty() && !store.imports.last().is_some_and(|last| Handle::same(last, items)) {
         store.imports.push(items.clone());
     }
     start(store, module, ctx)?;

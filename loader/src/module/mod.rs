@@ -29,7 +29,6 @@ mod plan;
 #[cfg(feature = "std")]
 pub(crate) mod registry;
 
-use alloc::sync::Arc;
 use core::fmt;
 use core::ops::Range;
 use core::panic::{RefUnwindSafe, UnwindSafe};
@@ -53,11 +52,14 @@ use file::Image;
 
 use crate::engine::Engine;
 use crate::error::LoadError;
+use crate::handle::Handle;
 #[cfg(feature = "std")]
 use crate::image::InstanceImage;
 #[cfg(feature = "std")]
 use crate::instance::{Keep, Pool};
 use crate::instance::{Recycled, Slot, Written};
+#[cfg(feature = "std")]
+use crate::locals::Locals;
 #[cfg(feature = "std")]
 use crate::memory::PAGE_BYTES;
 use crate::prelude::*;
@@ -94,13 +96,16 @@ use crate::vmctx::InstanceCtx;
 /// ```
 #[derive(Clone)]
 pub struct Module {
-    inner: Arc<ModuleInner>,
+    inner: Handle<ModuleInner>,
 }
 
 pub(crate) struct ModuleInner {
     /// Its number in this process, never used again.
     id: u64,
     engine: Engine,
+    /// Of each thread that makes instances, the handle of the engine by which its stores are counted.
+    #[cfg(feature = "std")]
+    local_engines: Locals<OnceLock<Engine>>,
     data: ModuleData<'static>,
     /// What code offsets count from: where the module data is, or would be if it were in memory as in the artifact.
     code_base: u64,
@@ -215,9 +220,11 @@ impl Module {
         }
         let image = image.and_then(|image| image.inside(&data));
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let inner = Arc::new(ModuleInner {
+        let inner = Handle::new(ModuleInner {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             engine: engine.clone(),
+            #[cfg(feature = "std")]
+            local_engines: Locals::default(),
             plan,
             data,
             code_base: base,
@@ -232,7 +239,7 @@ impl Module {
             source,
         });
         #[cfg(feature = "std")]
-        registry::register(&inner);
+        registry::register(inner.as_ptr());
         Ok(Module { inner })
     }
 
@@ -268,7 +275,7 @@ impl Module {
 
     /// Whether both are handles of one module.
     pub fn same(a: &Module, b: &Module) -> bool {
-        Arc::ptr_eq(&a.inner, &b.inner)
+        Handle::same(&a.inner, &b.inner)
     }
 
     fn item_type(&self, kind: u32, index: u32) -> ExternType {
@@ -288,6 +295,22 @@ impl Module {
     /// Address of the module data.
     pub(crate) fn code_base(&self) -> u64 {
         self.inner.code_base()
+    }
+
+    /// This module, by a handle that is counted apart from this one.
+    #[cfg(feature = "std")]
+    pub(crate) fn apart(&self) -> Self {
+        Self { inner: self.inner.apart() }
+    }
+
+    /// Keeps a handle of the engine that a store on this thread has, so that the next store has the same
+    /// ([`Engine::local`]).
+    #[cfg(feature = "std")]
+    pub(crate) fn keep_engine(&self, engine: &Engine) {
+        let place = self.inner.local_engines.mine();
+        if place.get().is_none() {
+            let _ = place.set(engine.clone());
+        }
     }
 
     /// Its number in this process.

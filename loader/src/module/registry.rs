@@ -9,7 +9,6 @@
 
 use crate::prelude::*;
 use crate::sync::Mutex;
-use alloc::sync::Arc;
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -36,8 +35,7 @@ struct Entry {
 }
 
 /// Adds a module.
-pub(super) fn register(module: &Arc<ModuleInner>) {
-    let module = Arc::as_ptr(module);
+pub(super) fn register(module: *const ModuleInner) {
     update(|entries| entries.push(Entry { start: 0, ends_by: 0, module }));
 }
 

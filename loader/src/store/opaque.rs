@@ -30,6 +30,7 @@ use crate::creator::CreatedMemory;
 use crate::engine::Engine;
 use crate::extern_::Extern;
 use crate::func::{Func, HostFunc, NumberFunc, RawFunc, host_record};
+use crate::handle::Handle;
 use crate::instance::{Items, Slot, Written};
 use crate::memory::Memory;
 use crate::module::Module;
@@ -91,7 +92,7 @@ pub struct StoreOpaque {
     pub(crate) table_indices: Vec<u32>,
     pub(crate) modules: Vec<Module>,
     /// Imports that instances refer to: host functions live in them.
-    pub(crate) imports: Vec<Arc<Items>>,
+    pub(crate) imports: Vec<Handle<Items>>,
     #[allow(clippy::vec_box, reason = "compiled code holds the addresses")]
     host_func_refs: Vec<Box<VmHostFuncRef>>,
     /// Places in `host_func_refs` for whose type no exit trampoline is known yet.
@@ -327,7 +328,7 @@ impl StoreOpaque {
             #[cfg(not(feature = "std"))]
             youngest: sys::thread::Youngest::default(),
             id: StoreId::next(),
-            engine: engine.clone(),
+            engine: engine.local(),
             raised: None,
             instances: Vec::new(),
             memories: Vec::new(),
