@@ -13,7 +13,7 @@ use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use aotc_abi::trap::TrapKind;
 use aotc_abi::vmctx::VmStoreCtx;
@@ -61,19 +61,57 @@ std::thread_local! {
     static SIGNAL_STACK: RefCell<Option<SignalStack>> = const { RefCell::new(None) };
 }
 
-/// A number for this thread, to spread threads with: counted from 0 in the order in which they ask.
+/// A number for this thread, to spread threads with: the least that no other thread has now, so that few threads have small ones.
 pub(crate) fn number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
     const UNKNOWN: usize = usize::MAX;
     std::thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(UNKNOWN) };
     }
     NUMBER.with(|number| {
         if number.get() == UNKNOWN {
-            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+            number.set(take_number());
         }
         number.get()
     })
+}
+
+/// Most threads that have numbers of their own.
+const NUMBERS_MAX: usize = 256;
+
+/// The numbers that threads have, a bit for each.
+static NUMBERS: [AtomicU64; NUMBERS_MAX / 64] = [const { AtomicU64::new(0) }; NUMBERS_MAX / 64];
+
+/// A number that is a thread's until it ends.
+struct Number(usize);
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        NUMBERS[self.0 / 64].fetch_and(!(1 << (self.0 % 64)), Ordering::Relaxed);
+    }
+}
+
+/// A number for this thread; 0 if there is none left, or the thread is ending.
+#[cold]
+fn take_number() -> usize {
+    std::thread_local! {
+        static TAKEN: Cell<Option<Number>> = const { Cell::new(None) };
+    }
+    let take = |taken: &Cell<Option<Number>>| {
+        for (place, word) in NUMBERS.iter().enumerate() {
+            let mut bits = word.load(Ordering::Relaxed);
+            while bits != u64::MAX {
+                let bit = bits.trailing_ones();
+                bits = word.fetch_or(1 << bit, Ordering::Relaxed);
+                if bits & 1 << bit == 0 {
+                    let number = place * 64 + bit as usize;
+                    taken.set(Some(Number(number)));
+                    return number;
+                }
+            }
+        }
+        0
+    };
+    TAKEN.try_with(take).unwrap_or(0)
 }
 
 /// A number that was never given before, from 1. A thread takes a block of them at once, so that threads do not wait for
@@ -515,7 +553,7 @@ fn prepare(thread: &Thread) -> u64 {
     thread.stack_limit.set(low + HOST_STACK_BYTES);
     thread.state.set(gate::state());
     // Not 1, with which `gate` begins on a thread.
-    thread.token.set(2 * number() as u64 + 3);
+    thread.token.set(2 * unique_number() + 1);
     thread.set_innermost(ptr::null());
     SIGNAL_STACK.with(|stack| {
         let mut stack = stack.borrow_mut();
@@ -646,6 +684,21 @@ mod tests {
     #[test]
     fn the_first_threads_stack_is_elsewhere() {
         assert_eq!(main_stack_low(), None);
+    }
+
+    #[test]
+    fn numbers_are_used_again() {
+        // Other tests have threads too, so what is free may be taken by them.
+        let mine = number();
+        let others: std::collections::BTreeSet<_> = (0..2000)
+            .map(|_| {
+                let (first, second) = std::thread::spawn(|| (number(), number())).join().unwrap();
+                assert!(first == second && first != mine);
+                first
+            })
+            .collect();
+        assert!(others.len() < NUMBERS_MAX, "{others:?}");
+        assert_eq!(number(), mine);
     }
 
     #[test]
