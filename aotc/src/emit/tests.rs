@@ -214,12 +214,21 @@ fn image_needs_no_relocation() {
     for section in file.sections() {
         assert_eq!(section.relocations().count(), 0);
     }
-    let mut flags = Vec::new();
+    let (mut flags, mut pages_end) = (Vec::new(), 0);
     for segment in file.elf_program_headers() {
         let endian = Endianness::Little;
-        assert_eq!(segment.p_offset(endian), segment.p_vaddr(endian));
-        if segment.p_type(endian) == elf::PT_LOAD {
-            assert_eq!(segment.p_offset(endian) % 0x1000, 0);
+        let (offset, address) = (segment.p_offset(endian), segment.p_vaddr(endian));
+        let loaded = segment.p_type(endian) == elf::PT_LOAD;
+        if segment.p_flags(endian) & elf::PF_W == 0 {
+            assert_eq!(offset, address);
+            assert!(!loaded || offset % 0x1000 == 0);
+        } else {
+            // In the file right behind the code, in memory in a page of its own.
+            assert_eq!(offset % 0x1000, address % 0x1000);
+        }
+        if loaded {
+            assert!(address / 0x1000 * 0x1000 >= pages_end);
+            pages_end = (address + segment.p_memsz(endian)).next_multiple_of(0x1000);
             flags.push(segment.p_flags(endian));
         }
     }

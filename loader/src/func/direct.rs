@@ -21,7 +21,9 @@ use aotc_abi::vmctx::{VmHostFunc, VmStoreCtx, VmValue};
 
 use super::Caller;
 use super::arity::for_each_arity;
-use super::host::{ArrayCall, Roots, call_host, run_closure, store_of};
+use super::host::{
+    ArrayCall, Roots, call_host, has_call_hook, run_closure, run_closure_with_hook, store_of,
+};
 use crate::call::{DirectReturn, of_u64};
 use crate::types::FuncType;
 
@@ -80,7 +82,25 @@ macro_rules! direct_params {
                     ) -> DirectReturn {
                         // SAFETY: the file's contract, and `enter` is put into the record of such a closure.
                         unsafe {
+                            if has_call_hook(host) {
+                                return enter_with_hook::<T, F>(host $(, $name)*);
+                            }
                             run_closure(host, F::ROOTS, |closure: &F, caller| {
+                                closure.call(caller, [$($name),*])
+                            })
+                        }
+                    }
+
+                    // Apart, so that the usual call has no frame.
+                    #[cold]
+                    #[inline(never)]
+                    unsafe extern "C" fn enter_with_hook<T: 'static, F: DirectClosure<T, [u64; $count]>>(
+                        host: *mut VmHostFunc
+                        $(, $name: u64)*
+                    ) -> DirectReturn {
+                        // SAFETY: as above.
+                        unsafe {
+                            run_closure_with_hook(host, |closure: &F, caller| {
                                 closure.call(caller, [$($name),*])
                             })
                         }

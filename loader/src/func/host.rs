@@ -203,7 +203,14 @@ where
         (closure.closure)(caller, slots).map(|()| 0)
     };
     // SAFETY: the file's contract, and this is put into the record of such a closure.
-    unsafe { run_closure(host, Roots::MayBeMade, run) }.status as u32
+    let returned = unsafe {
+        if has_call_hook(host) {
+            run_closure_with_hook(host, run)
+        } else {
+            run_closure(host, Roots::MayBeMade, run)
+        }
+    };
+    returned.status as u32
 }
 
 /// Whether a call of a host function may make roots: handles that it is given are roots until it returns.
@@ -215,8 +222,18 @@ pub(super) enum Roots {
     None,
 }
 
+/// Whether somebody is told of calls of this host function.
+///
+/// # Safety
+/// `host` has its prefix below, and nothing else uses its store now.
+#[inline]
+pub(super) unsafe fn has_call_hook(host: *const VmHostFunc) -> bool {
+    // SAFETY: the caller's promise; a store's address is that of its first field.
+    unsafe { (*store_of(host).cast::<StoreOpaque>()).has_call_hook() }
+}
+
 /// Calls a host function's closure through `run`, which gives the bits of the result. What it returned or raised is the
-/// host function's.
+/// host function's. Nobody is told of it.
 ///
 /// # Safety
 /// `host` is filled, with its prefix below, its data is a `C`, and its store, which is of `T`, is used by nothing else now.
@@ -232,11 +249,26 @@ pub(super) unsafe fn run_closure<T: 'static, C>(
         let closure = &*((*host).data as *const C);
         let ctx = (*host).caller;
         let run = |store: &mut _| run(closure, Caller { store: StoreContextMut(store), ctx });
-        if (*store).opaque.has_call_hook() {
-            return run_with_hook(store, run);
-        }
         run_caught(store, roots, run)
     }
+}
+
+/// As [`run_closure`], between two events of the call hook.
+///
+/// # Safety
+/// As [`run_closure`].
+#[inline]
+pub(super) unsafe fn run_closure_with_hook<T: 'static, C>(
+    host: *mut VmHostFunc,
+    run: impl FnOnce(&C, Caller<'_, T>) -> Result<u64>,
+) -> DirectReturn {
+    let run = |closure: &C, caller: Caller<'_, T>| {
+        let ctx = caller.ctx;
+        let run = |store: &mut _| run(closure, Caller { store: StoreContextMut(store), ctx });
+        with_hook(caller.store.0, run)
+    };
+    // SAFETY: the caller's promise.
+    unsafe { run_closure(host, Roots::MayBeMade, run) }
 }
 
 /// The store of a host function.
@@ -247,20 +279,6 @@ pub(super) unsafe fn run_closure<T: 'static, C>(
 pub(super) unsafe fn store_of(host: *const VmHostFunc) -> *mut VmStoreCtx {
     // SAFETY: the caller's promise.
     unsafe { vmctx::store_address(host as u64) as *mut VmStoreCtx }
-}
-
-/// As [`run_caught`], between two events of the call hook.
-///
-/// # Safety
-/// As [`run_caught`].
-#[cold]
-#[inline(never)]
-unsafe fn run_with_hook<T: 'static>(
-    store: *mut StoreInner<T>,
-    run: impl FnOnce(&mut StoreInner<T>) -> Result<u64>,
-) -> DirectReturn {
-    // SAFETY: the caller's promise.
-    unsafe { run_caught(store, Roots::MayBeMade, |store| with_hook(store, run)) }
 }
 
 /// Runs what a host function does, and catches its panic.
