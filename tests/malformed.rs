@@ -372,9 +372,12 @@ fn patched_images() -> Result<()> {
     const FIXED: usize = Header::LEAD_BYTES + 8;
     const ELF_MACHINE: usize = 18;
     const ELF_TYPE: usize = 16;
+    // Of the headers in `aotc/src/emit/elf_image.rs`, the writable segment's and the dynamic section's.
+    const WRITABLE_ADDRESS: usize = 64 + 2 * 56 + 16;
+    const DYNAMIC_ADDRESS: usize = 64 + 3 * 56 + 16;
     let image = small_image();
     let data = layout(&image).data.start;
-    let cases: [(usize, &[u8], &str); 10] = [
+    let cases: [(usize, &[u8], &str); 14] = [
         (
             data + 8,
             &99u32.to_le_bytes(),
@@ -415,6 +418,26 @@ fn patched_images() -> Result<()> {
             ELF_TYPE,
             &1u16.to_le_bytes(),
             "not an image that can be mapped: not a shared object; objects are linked into a program, images are made by `aotc compile --emit image`",
+        ),
+        (
+            WRITABLE_ADDRESS,
+            &(data as u64 + 8).to_le_bytes(),
+            "not an image that can be mapped: segments overlap or are not in order",
+        ),
+        (
+            WRITABLE_ADDRESS,
+            &(layout(&image).text.end as u64 - 1).to_le_bytes(),
+            "not an image that can be mapped: segments overlap or are not in order",
+        ),
+        (
+            WRITABLE_ADDRESS,
+            &u64::MAX.to_le_bytes(),
+            "not an image that can be mapped: segments overlap or are not in order",
+        ),
+        (
+            DYNAMIC_ADDRESS,
+            &(data as u64).to_le_bytes(),
+            "not an image that can be mapped: a segment is writable that is not the dynamic section",
         ),
         (data, b"x", "not an aotc artifact: no module data found"),
     ];

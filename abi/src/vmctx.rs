@@ -142,11 +142,11 @@ pub struct VmStoreCtx {
     /// Lowest stack pointer with which wasm may be left for the host; every function's prologue
     /// compares with it when traps are explicit.
     pub stack_limit: u64,
-    /// Stack pointer of the innermost entry trampoline.
+    /// Stack pointer of the innermost entry trampoline, or of what enters in a trampoline's place.
     pub entry_sp: u64,
-    /// Frame pointer of the innermost entry trampoline.
+    /// Its frame pointer. The loader sets it to 0 when the outermost has been left: then no code of the store is on a stack.
     pub entry_fp: u64,
-    /// Address in the innermost entry trampoline at which a raise resumes.
+    /// Address in it at which a raise resumes.
     pub entry_handler: u64,
     /// Frame pointer of the last exit trampoline. There is the youngest wasm frame's, and a word above it the return
     /// address into it.

@@ -272,3 +272,35 @@ fn a_function_of_the_host_is_called_like_others() -> Result<()> {
     assert_eq!(f.call(&mut store, (5, 4))?, 1);
     Ok(())
 }
+
+/// A store that is called when its thread ends, by a destructor that runs behind the loader's own.
+#[test]
+fn a_destructor_of_a_thread_calls() -> Result<()> {
+    static CALLED: AtomicUsize = AtomicUsize::new(0);
+    struct AtEnd(Option<(Store<u32>, TypedFunc<(), i32>, TypedFunc<(), i32>)>);
+    impl Drop for AtEnd {
+        fn drop(&mut self) {
+            let (store, f, trap) = self.0.as_mut().unwrap();
+            assert_eq!(f.call(&mut *store, ()).unwrap(), 2);
+            assert!(trap.call(&mut *store, ()).is_err());
+            assert_eq!(f.call(store, ()).unwrap(), 2);
+            CALLED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    std::thread_local! {
+        static AT_END: std::cell::RefCell<AtEnd> = const { std::cell::RefCell::new(AtEnd(None)) };
+    }
+    let run = || -> Result<()> {
+        // Known to the thread before anything of the loader.
+        AT_END.with(|_| ());
+        let (mut store, instance) = instance(CALLS_HOST, |_| Ok(1))?;
+        let f = instance.get_typed_func::<(), i32>(&mut store, "f")?;
+        let trap = instance.get_typed_func::<(), i32>(&mut store, "trap")?;
+        assert_eq!(f.call(&mut store, ())?, 2);
+        AT_END.with_borrow_mut(|at_end| at_end.0 = Some((store, f, trap)));
+        Ok(())
+    };
+    std::thread::spawn(run).join().unwrap()?;
+    assert_eq!(CALLED.load(Ordering::Relaxed), 1);
+    Ok(())
+}

@@ -80,7 +80,7 @@ pub(super) fn parse(file: &impl Input) -> Result<Layout, LoadError> {
     let headers = program_headers(file.head(), &header)?;
     let mut text = None;
     let mut note = None;
-    let mut loaded_end = 0;
+    let (mut loaded_end, mut pages_end) = (0, 0);
     let mut readable = Vec::new();
     let mut writable = None;
     let mut dynamic = None;
@@ -94,12 +94,15 @@ pub(super) fn parse(file: &impl Input) -> Result<Layout, LoadError> {
         match header.p_type {
             PT_LOAD => {
                 check_loaded(header)?;
-                if range.start < loaded_end {
+                // Neither in the file nor, in whole pages, where a dynamic linker puts them.
+                let pages = pages(header);
+                if range.start < loaded_end || pages.start < pages_end || pages.end < pages.start {
                     return Err(LoadError::image("segments overlap or are not in order"));
                 }
-                loaded_end = range.end;
+                (loaded_end, pages_end) = (range.end, pages.end);
                 if header.p_flags & PF_W != 0 {
-                    if header.p_flags & PF_X != 0 || writable.replace(range).is_some() {
+                    let writes = (range, header.p_vaddr);
+                    if header.p_flags & PF_X != 0 || writable.replace(writes).is_some() {
                         return Err(LoadError::image(
                             "writable code, or several writable segments",
                         ));
@@ -113,7 +116,7 @@ pub(super) fn parse(file: &impl Input) -> Result<Layout, LoadError> {
             PT_NOTE if note.is_none() => note = find_note(&part(file, &range)?),
             PT_DYNAMIC => {
                 check_dynamic(&part(file, &range)?)?;
-                dynamic = Some(range);
+                dynamic = Some((range, header.p_vaddr));
             }
             PT_TLS => return Err(LoadError::image("it has thread-local storage")),
             _ => {}
@@ -123,6 +126,11 @@ pub(super) fn parse(file: &impl Input) -> Result<Layout, LoadError> {
     // writable.
     if writable.is_some() && writable != dynamic {
         return Err(LoadError::image("a segment is writable that is not the dynamic section"));
+    }
+    if writable.is_none() && dynamic.is_some_and(|(range, address)| range.start != address) {
+        return Err(LoadError::image(
+            "the dynamic section's address is not where it was looked at",
+        ));
     }
     let text = text.ok_or_else(|| LoadError::image("no executable segment"))?;
     if !text.start.is_multiple_of(sys::page_bytes()) {
@@ -213,6 +221,14 @@ fn check_loaded(header: &ProgramHeader) -> Result<(), LoadError> {
         return Err(LoadError::image("a segment's address differs from its offset in the file"));
     }
     Ok(())
+}
+
+/// The addresses that a dynamic linker maps for a segment: whole pages. They end before they start if there are none such.
+fn pages(header: &ProgramHeader) -> Range<u64> {
+    let page = sys::page_bytes();
+    let end = header.p_vaddr.checked_add(header.p_memsz);
+    let end = end.and_then(|end| end.checked_next_multiple_of(page));
+    header.p_vaddr - header.p_vaddr % page..end.unwrap_or(0)
 }
 
 /// Refuses what a linker would have to do.

@@ -555,7 +555,8 @@ fn prepare(thread: &Thread) -> u64 {
     // Not 1, with which `gate` begins on a thread.
     thread.token.set(2 * unique_number() + 1);
     thread.set_innermost(ptr::null());
-    SIGNAL_STACK.with(|stack| {
+    // Where a thread is ending there is none any more; then faults are handled on the stack that there is.
+    let _ = SIGNAL_STACK.try_with(|stack| {
         let mut stack = stack.borrow_mut();
         if stack.is_none() {
             *stack = SignalStack::install();
