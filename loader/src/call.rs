@@ -57,19 +57,21 @@ pub struct DirectCallee {
     pub(crate) code: u64,
     /// Direct entry trampoline for the type.
     pub(crate) entry: u64,
-    /// As [`CallWays::unusual`].
+    /// As [`DirectWays::unusual`].
     pub(crate) unusual: u64,
-    /// As [`CallWays::raised`].
+    /// As [`DirectWays::raised`].
     pub(crate) raised: u64,
 }
 
-/// Addresses of the functions that do what [`gate`] does not.
-#[derive(Clone, Copy)]
-pub struct CallWays {
-    /// `extern "C-unwind" fn(callee: &DirectCallee, arguments: u64...) -> Called`: makes the call, whatever it needs.
-    pub(crate) unusual: u64,
-    /// `extern "C-unwind" fn(callee: &DirectCallee) -> Called`: says what was raised in the call.
-    pub(crate) raised: u64,
+/// The functions that are called in place of a function of an instance, or after it, when a call is not the usual
+/// one that gives a result.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectWays {
+    /// Address of a function of the type that [`DirectFunc`](crate::DirectFunc) describes, which makes the call whatever it needs:
+    /// the store has something to do besides, or the function's values are not integers in registers.
+    pub unusual: *const (),
+    /// Address of an `extern "C-unwind" fn(&DirectFunc) -> (bits: u64, error: *mut ())`, which says what was raised in the call.
+    pub raised: *const (),
 }
 
 /// What a call by way of a [`DirectCallee`] gives.
@@ -222,7 +224,7 @@ pub(crate) fn call_synchronously<A: DirectArguments>(
     }
 }
 
-/// [`CallWays::raised`] of calls from Rust.
+/// [`DirectWays::raised`] of calls from Rust.
 ///
 /// # Safety
 /// As [`DirectCallee::take_raised`].
@@ -370,7 +372,7 @@ pub trait DirectArguments: Copy {
     unsafe fn call(self, callee: &DirectCallee) -> Called;
 
     /// The functions that calls from Rust need besides the gate.
-    fn ways() -> CallWays;
+    fn ways() -> DirectWays;
 }
 
 macro_rules! of_u64 {
@@ -406,14 +408,14 @@ macro_rules! direct_arguments {
                 }
             }
 
-            fn ways() -> CallWays {
+            fn ways() -> DirectWays {
                 unsafe extern "C-unwind" fn unusual(callee: &DirectCallee $(, $name: u64)*) -> Called {
                     // SAFETY: the promise of whoever calls by way of the callee.
                     unsafe { callee.call_without_gate([$($name),*]) }.into()
                 }
-                CallWays {
-                    unusual: unusual as *const () as u64,
-                    raised: raised_in_rust as *const () as u64,
+                DirectWays {
+                    unusual: unusual as *const (),
+                    raised: raised_in_rust as *const (),
                 }
             }
         }

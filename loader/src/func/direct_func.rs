@@ -9,7 +9,8 @@
 use anyhow::{Error, Result};
 
 use super::Func;
-use crate::call::{CallWays, DirectArguments, DirectCallee};
+pub use crate::call::DirectWays;
+use crate::call::{DirectArguments, DirectCallee};
 use crate::store::AsContextMut;
 use crate::types::ValType;
 
@@ -24,17 +25,6 @@ use crate::types::ValType;
 #[repr(transparent)]
 pub struct DirectFunc(DirectCallee);
 
-/// The functions of a binding that are called in place of a function of an instance, or after it, when a call is not the usual
-/// one that gives a result.
-#[derive(Clone, Copy, Debug)]
-pub struct DirectWays {
-    /// Address of a function of the type above, which calls [`DirectFunc::call`]: the store has something to do besides, or the
-    /// function's values are not integers in registers.
-    pub unusual: *const (),
-    /// Address of an `extern "C" fn(&DirectFunc) -> (bits: u64, error: *mut ())`, which calls [`DirectFunc::take_error`].
-    pub raised: *const (),
-}
-
 impl Func {
     /// This function for calls by the bits of its arguments. `None` for functions of the host, and for those that
     /// have vectors, references, more than 17 parameters or more than one result. `ways` are those for its number of parameters,
@@ -44,7 +34,8 @@ impl Func {
     /// If the function belongs to another store.
     ///
     /// # Safety
-    /// `ways` gives functions as [`DirectWays`] describes them.
+    /// `ways` gives functions as [`DirectWays`] describes them: the first calls [`DirectFunc::call`], the second
+    /// [`DirectFunc::take_error`].
     pub unsafe fn direct(
         &self,
         mut store: impl AsContextMut,
@@ -60,8 +51,6 @@ impl Func {
         }
         let none = DirectWays { unusual: core::ptr::null(), raised: core::ptr::null() };
         let ways = if DirectFunc::HAS_ADDRESS { ways(ty.params().len()) } else { none };
-        let DirectWays { unusual, raised } = ways;
-        let ways = CallWays { unusual: unusual as u64, raised: raised as u64 };
         store.lend();
         store.direct_callee(&self.raw, ways).map(DirectFunc)
     }

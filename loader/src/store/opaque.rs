@@ -25,7 +25,7 @@ use super::fuel::{ENDLESS_FUEL, Fuel};
 use super::hooks::{AnyHook, AnyLimiter};
 use super::references::ExternRefs;
 use crate::backtrace;
-use crate::call::{CallWays, Callee, DirectCallee, PanicBox, Raised};
+use crate::call::{Callee, DirectCallee, DirectWays, PanicBox, Raised};
 use crate::creator::CreatedMemory;
 use crate::engine::Engine;
 use crate::extern_::Extern;
@@ -600,12 +600,12 @@ impl StoreOpaque {
     }
 
     /// What calling a function directly takes; `None` if that is not possible.
-    pub(crate) fn direct_callee(&self, raw: &RawFunc, ways: CallWays) -> Option<DirectCallee> {
+    pub(crate) fn direct_callee(&self, raw: &RawFunc, ways: DirectWays) -> Option<DirectCallee> {
         if raw.code == 0 {
             return None;
         }
         let entry = self.modules.iter().find_map(|module| module.direct_entry(raw.hash))?;
-        let CallWays { unusual, raised } = ways;
+        let (unusual, raised) = (ways.unusual as u64, ways.raised as u64);
         let call = gate_for(&self.func_type(raw.hash)).unwrap_or(unusual);
         Some(DirectCallee { call, ctx: raw.ctx, code: raw.code, entry, unusual, raised })
     }

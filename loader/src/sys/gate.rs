@@ -42,6 +42,13 @@ pub(crate) fn gate_for(arguments: usize) -> Option<u64> {
     (arguments <= ARGUMENTS_MAX).then(|| unsafe { aligned_address() })
 }
 
+/// Takes from the stack what [`gate`] saved, but for the callee.
+macro_rules! restore {
+    () => {
+        "pop r15\npop r14\npop r13\npop r12\npop rbx\npop rbp"
+    };
+}
+
 // The wasm call keeps what a C function keeps when it returns; a raise keeps nothing, so all of it is on the stack.
 #[unsafe(naked)]
 unsafe extern "C" fn gate() {
@@ -98,24 +105,14 @@ unsafe extern "C" fn gate() {
         "mov qword ptr [rbx + {entry_fp}], 0",
         "xor edx, edx",
         "add rsp, 8",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
+        restore!(),
         ".cfi_remember_state",
         ".cfi_def_cfa rsp, 8",
         "ret",
         ".cfi_restore_state",
         "3:",
         "pop rdi",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
+        restore!(),
         ".cfi_def_cfa rsp, 8",
         "jmp [rdi + {raised}]",
         "2:",
