@@ -377,6 +377,8 @@ fn patched_images() -> Result<()> {
     const DYNAMIC_ADDRESS: usize = 64 + 3 * 56 + 16;
     let image = small_image();
     let data = layout(&image).data.start;
+    // A page further down is the end of the code.
+    let writable = u64::from_le_bytes(image[WRITABLE_ADDRESS..][..8].try_into()?);
     let cases: [(usize, &[u8], &str); 14] = [
         (
             data + 8,
@@ -426,7 +428,7 @@ fn patched_images() -> Result<()> {
         ),
         (
             WRITABLE_ADDRESS,
-            &(layout(&image).text.end as u64 - 1).to_le_bytes(),
+            &(writable - 0x1000).to_le_bytes(),
             "not an image that can be mapped: segments overlap or are not in order",
         ),
         (
