@@ -18,6 +18,7 @@ mod context;
 mod epoch;
 mod fuel;
 mod hooks;
+mod obstacles;
 mod opaque;
 mod references;
 mod scope;
@@ -30,10 +31,11 @@ pub use hooks::CallHook;
 #[cfg(feature = "async")]
 pub use hooks::CallHookHandler;
 pub(crate) use hooks::Growth;
+pub(crate) use obstacles::Obstacle;
 #[cfg(feature = "async")]
-pub(crate) use opaque::set_fiber;
+pub(crate) use obstacles::set_fiber;
 pub(crate) use opaque::{
-    InstanceData, MemoryAddresses, MemoryData, NO_TABLE, Obstacle, StoreId, StoreOpaque, TableData,
+    InstanceData, MemoryAddresses, MemoryData, NO_TABLE, StoreId, StoreOpaque, TableData,
     restrict_again,
 };
 
