@@ -277,10 +277,15 @@ fn a_function_of_the_host_is_called_like_others() -> Result<()> {
 #[test]
 fn a_destructor_of_a_thread_calls() -> Result<()> {
     static CALLED: AtomicUsize = AtomicUsize::new(0);
-    struct AtEnd(Option<(Store<u32>, TypedFunc<(), i32>, TypedFunc<(), i32>)>);
+    struct Calls {
+        store: Store<u32>,
+        f: TypedFunc<(), i32>,
+        trap: TypedFunc<(), i32>,
+    }
+    struct AtEnd(Option<Calls>);
     impl Drop for AtEnd {
         fn drop(&mut self) {
-            let (store, f, trap) = self.0.as_mut().unwrap();
+            let Calls { store, f, trap } = self.0.as_mut().unwrap();
             assert_eq!(f.call(&mut *store, ()).unwrap(), 2);
             assert!(trap.call(&mut *store, ()).is_err());
             assert_eq!(f.call(store, ()).unwrap(), 2);
@@ -297,7 +302,7 @@ fn a_destructor_of_a_thread_calls() -> Result<()> {
         let f = instance.get_typed_func::<(), i32>(&mut store, "f")?;
         let trap = instance.get_typed_func::<(), i32>(&mut store, "trap")?;
         assert_eq!(f.call(&mut store, ())?, 2);
-        AT_END.with_borrow_mut(|at_end| at_end.0 = Some((store, f, trap)));
+        AT_END.with_borrow_mut(|at_end| at_end.0 = Some(Calls { store, f, trap }));
         Ok(())
     };
     std::thread::spawn(run).join().unwrap()?;
