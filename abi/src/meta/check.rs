@@ -125,8 +125,7 @@ impl Checker<'_, '_> {
             at,
         )?;
         ensure(
-            fixed.image_offset.is_multiple_of(page)
-                && fixed.image_bytes.is_multiple_of(page)
+            fixed.image_bytes.is_multiple_of(page)
                 && fixed.image_bytes >= vmctx_bytes
                 && fixed
                     .image_offset

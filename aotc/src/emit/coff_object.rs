@@ -14,15 +14,19 @@ use aotc_abi::symbol::module_data_section;
 use aotc_abi::target::Arch;
 
 use super::object::{Draft, Field};
-use super::{Parts, windows_unwind};
+use super::{FinishedData, Parts, windows_unwind};
 use crate::error::Result;
 
-pub(super) fn add_module_data(parts: &Parts<'_>, draft: &mut Draft, data: Vec<u8>) -> Result<()> {
+pub(super) fn add_module_data(
+    parts: &Parts<'_>,
+    draft: &mut Draft,
+    data: FinishedData,
+) -> Result<()> {
     let name = module_data_section(parts.target.os);
     let section =
         draft.object.add_section(Vec::new(), name.as_bytes().to_vec(), SectionKind::ReadOnlyData);
-    draft.define_module_data(parts, section, data);
-    for offset in &parts.data_code {
+    draft.define_module_data(parts, section, data.bytes);
+    for offset in &data.code {
         // A code offset counts from the start of the module data, the relocation from its field.
         let field = Field { section, at: offset.at, addend: offset.at.into() };
         draft.relocate(&field, draft.code[offset.code as usize], DISTANCE)?;

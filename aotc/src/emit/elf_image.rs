@@ -7,7 +7,7 @@
 //!                    .note.aotc       where the module data is: what the loader looks for
 //!                    .hash .dynsym .dynstr                   what `dlsym` looks for
 //!                    .eh_frame_hdr .eh_frame
-//!        page        .rodata.aotc     module data, the instance image in it on a page of its own
+//!                    .rodata.aotc     module data, at its end from a page boundary on the instance image
 //!   RX   page        .text
 //!   RW               .dynamic
 //!        not loaded  .symtab .strtab .shstrtab, section headers
@@ -19,25 +19,27 @@
 use ::object::write::StringId;
 use ::object::write::elf::{FileHeader, ProgramHeader, SectionHeader, SectionIndex, Sym, Writer};
 use ::object::{Endianness, elf};
-use aotc_abi::meta::{Header, seal};
+use aotc_abi::meta::{Builder, Header, seal};
 use aotc_abi::symbol::{MODULE_DATA_SECTION, NOTE_NAME, NOTE_TYPE, descriptor_symbol};
 use aotc_abi::target::Arch;
 
 use super::text::{self, Text};
 use super::unwind::EhFrame;
-use super::{Parts, internal, too_large};
+use super::{FinishedData, Parts, internal, too_large};
 use crate::error::Result;
 
 /// The image with these parts.
-pub(super) fn write(parts: &Parts<'_>) -> Result<Vec<u8>> {
-    let text = text::lay_out(parts)?;
-    let eh_frame = EhFrame::of_image(parts, &text.offsets)?;
+pub(super) fn write(mut parts: Parts<'_>) -> Result<Vec<u8>> {
+    let data = std::mem::take(&mut parts.data);
+    let text = text::lay_out(&parts)?;
+    let eh_frame = EhFrame::of_image(&parts, &text.offsets)?;
     let descriptor = descriptor_symbol(&parts.name);
     let mut out = Vec::new();
     let mut writer = Writer::new(Endianness::Little, true, &mut out);
-    let names = Names::add(&mut writer, parts, &descriptor);
-    let layout = Layout::reserve(&mut writer, parts, &text, &eh_frame);
-    let image = Image { parts, text, eh_frame, names, layout };
+    let names = Names::add(&mut writer, &parts, &descriptor);
+    let page_bytes = parts.target.page_bytes() as usize;
+    let (layout, data) = Layout::reserve(&mut writer, page_bytes, data, &text, &eh_frame)?;
+    let image = Image { parts: &parts, data, text, eh_frame, names, layout };
     image.write(&mut writer)?;
     Ok(out)
 }
@@ -131,6 +133,8 @@ struct Layout {
     dynamic_address: usize,
 }
 
+/// As compiled code wants the constants in it.
+const DATA_ALIGN: usize = 16;
 const DYNAMIC_ENTRIES: usize = 6;
 const DYNAMIC_BYTES: usize = DYNAMIC_ENTRIES * 16;
 const SEGMENTS: u32 = 7;
@@ -139,9 +143,14 @@ const HASH_BUCKETS: u32 = 1;
 const HASH_CHAINS: u32 = 2;
 
 impl Layout {
-    /// Reserves all ranges, in the order in which [`Image::write`] fills them.
-    fn reserve(writer: &mut Writer<'_>, parts: &Parts<'_>, text: &Text, frames: &EhFrame) -> Self {
-        let page_bytes = parts.target.page_bytes() as usize;
+    /// Reserves all ranges, in the order in which [`Image::write`] fills them, and finishes the module data for its place.
+    fn reserve(
+        writer: &mut Writer<'_>,
+        page_bytes: usize,
+        data: Builder,
+        text: &Text,
+        frames: &EhFrame,
+    ) -> Result<(Self, FinishedData)> {
         writer.reserve_file_header();
         writer.reserve_program_headers(SEGMENTS);
         let note = writer.reserve(NOTE_BYTES, 4);
@@ -151,7 +160,9 @@ impl Layout {
         let eh_frame_hdr = writer.reserve(frames.header_bytes(), 4);
         let eh_frame_bytes = frames.bytes.len() + EhFrame::TERMINATOR_BYTES;
         let eh_frame = writer.reserve(eh_frame_bytes, 8);
-        let data = writer.reserve(parts.data.len(), page_bytes);
+        let data_start = writer.reserved_len().next_multiple_of(DATA_ALIGN);
+        let module_data = FinishedData::finish(data, (data_start % page_bytes) as u32)?;
+        let data = writer.reserve(module_data.bytes.len(), DATA_ALIGN);
         let text = writer.reserve(text.bytes.len(), page_bytes);
         let text_pages_end = writer.reserved_len().next_multiple_of(page_bytes);
         let dynamic = writer.reserve_dynamic(DYNAMIC_ENTRIES);
@@ -159,7 +170,7 @@ impl Layout {
         writer.reserve_strtab();
         writer.reserve_shstrtab();
         writer.reserve_section_headers();
-        Self {
+        let layout = Self {
             note,
             hash,
             dynsym,
@@ -172,12 +183,14 @@ impl Layout {
             text,
             dynamic,
             dynamic_address: text_pages_end + dynamic % page_bytes,
-        }
+        };
+        Ok((layout, module_data))
     }
 }
 
 struct Image<'a> {
     parts: &'a Parts<'a>,
+    data: FinishedData,
     text: Text,
     eh_frame: EhFrame,
     names: Names,
@@ -223,7 +236,7 @@ impl Image<'_> {
     fn program_headers(&self, writer: &mut Writer<'_>) {
         let layout = &self.layout;
         let page = u64::from(self.parts.target.page_bytes());
-        let data_end = layout.data + self.parts.data.len();
+        let data_end = layout.data + self.data.bytes.len();
         let headers_bytes = self.eh_frame.header_bytes();
         let text_bytes = self.text.bytes.len();
         let (read, execute, write) = (elf::PF_R, elf::PF_R | elf::PF_X, elf::PF_R | elf::PF_W);
@@ -261,14 +274,14 @@ impl Image<'_> {
         note.push(0);
         note.resize(note.len().next_multiple_of(4), 0);
         note.extend((self.layout.data as u64).to_le_bytes());
-        note.extend((self.parts.data.len() as u64).to_le_bytes());
+        note.extend((self.data.bytes.len() as u64).to_le_bytes());
         note
     }
 
     /// The module data with its code offsets filled in.
     fn module_data(&self) -> Result<Vec<u8>> {
-        let mut data = self.parts.data.clone();
-        for offset in &self.parts.data_code {
+        let mut data = self.data.bytes.clone();
+        for offset in &self.data.code {
             let value = self.code(offset.code) - self.layout.data as u64;
             let value = i32::try_from(value).map_err(|_| too_large())?;
             data[offset.at as usize..][..4].copy_from_slice(&value.to_le_bytes());
@@ -316,7 +329,7 @@ impl Image<'_> {
             st_other: elf::STV_DEFAULT,
             st_shndx: 0,
             st_value: self.layout.data as u64,
-            st_size: self.parts.data.len() as u64,
+            st_size: self.data.bytes.len() as u64,
         }
     }
 
@@ -324,7 +337,7 @@ impl Image<'_> {
         let (layout, sections) = (&self.layout, &self.names.sections);
         let page = self.parts.target.page_bytes() as usize;
         let header_bytes = self.eh_frame.header_bytes();
-        let data_bytes = self.parts.data.len();
+        let data_bytes = self.data.bytes.len();
         let note = (layout.note, NOTE_BYTES, 4);
         let eh_frame_hdr = (layout.eh_frame_hdr, header_bytes, 4);
         let eh_frame = (layout.eh_frame, layout.eh_frame_bytes, 8);
@@ -337,7 +350,7 @@ impl Image<'_> {
         let (kind, alloc) = (elf::SHT_PROGBITS, elf::SHF_ALLOC);
         section_header(writer, sections.eh_frame_hdr, kind, alloc, eh_frame_hdr);
         section_header(writer, sections.eh_frame, kind, alloc, eh_frame);
-        section_header(writer, sections.data, kind, alloc, (layout.data, data_bytes, page));
+        section_header(writer, sections.data, kind, alloc, (layout.data, data_bytes, DATA_ALIGN));
         section_header(
             writer,
             sections.text,

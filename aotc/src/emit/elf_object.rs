@@ -4,19 +4,23 @@ use ::object::write::StandardSection;
 use ::object::{RelocationEncoding, RelocationFlags, RelocationKind, SectionKind};
 use aotc_abi::symbol::MODULE_DATA_SECTION;
 
-use super::Parts;
 use super::object::{Draft, Field};
 use super::unwind::EhFrame;
+use super::{FinishedData, Parts};
 use crate::error::Result;
 
-pub(super) fn add_module_data(parts: &Parts<'_>, draft: &mut Draft, data: Vec<u8>) -> Result<()> {
+pub(super) fn add_module_data(
+    parts: &Parts<'_>,
+    draft: &mut Draft,
+    data: FinishedData,
+) -> Result<()> {
     let section = draft.object.add_section(
         Vec::new(),
         MODULE_DATA_SECTION.as_bytes().to_vec(),
         SectionKind::ReadOnlyData,
     );
-    draft.define_module_data(parts, section, data);
-    for offset in &parts.data_code {
+    draft.define_module_data(parts, section, data.bytes);
+    for offset in &data.code {
         // A code offset counts from the start of the module data, the relocation from its field.
         let field = Field { section, at: offset.at, addend: offset.at.into() };
         draft.relocate(&field, draft.code[offset.code as usize], DISTANCE)?;

@@ -17,18 +17,22 @@ use ::object::{RelocationFlags, SectionKind, SymbolFlags, SymbolKind, SymbolScop
 use aotc_abi::symbol::{MODULE_DATA_SEGMENT, module_data_section};
 use aotc_abi::target::Arch;
 
-use super::Parts;
 use super::object::{Draft, Field};
 use super::unwind::EhFrame;
+use super::{FinishedData, Parts};
 use crate::codegen::{CompiledFunction, Register, Step};
 use crate::error::Result;
 
-pub(super) fn add_module_data(parts: &Parts<'_>, draft: &mut Draft, data: Vec<u8>) -> Result<()> {
+pub(super) fn add_module_data(
+    parts: &Parts<'_>,
+    draft: &mut Draft,
+    data: FinishedData,
+) -> Result<()> {
     let segment = MODULE_DATA_SEGMENT.as_bytes().to_vec();
     let name = module_data_section(parts.target.os).as_bytes().to_vec();
     let section = draft.object.add_section(segment, name, SectionKind::ReadOnlyData);
-    let start = draft.define_module_data(parts, section, data);
-    for offset in &parts.data_code {
+    let start = draft.define_module_data(parts, section, data.bytes);
+    for offset in &data.code {
         let field = Field { section, at: offset.at, addend: 0 };
         let code = draft.code[offset.code as usize];
         draft.relocate_difference(&field, code, start, UNSIGNED_32)?;

@@ -23,7 +23,7 @@ use crate::translate::GUARD_BYTES;
 /// What made the artifact.
 const PRODUCER: &str = concat!("aotc ", env!("CARGO_PKG_VERSION"));
 
-/// The module data, and where in it the offsets of pieces of code ([`CodeId`]s) go.
+/// What goes into the module data; offsets of pieces of code are those of [`CodeId`]s.
 ///
 /// # Errors
 /// [`crate::Error::Limit`] if it would take 2 GiB or more.
@@ -32,7 +32,7 @@ pub(crate) fn module_data(
     plan: &Plan,
     options: &Options,
     functions: &[CompiledFunction],
-) -> Result<(Vec<u8>, Vec<CodeOffset>)> {
+) -> Result<Builder> {
     let image_bytes = plan.image.len() as u64 + plan.data.len() as u64;
     if image_bytes >= 1 << 31 {
         return Err(too_large());
@@ -49,7 +49,7 @@ pub(crate) fn module_data(
     writer.segments()?;
     writer.bound();
     writer.codes(options, functions);
-    writer.builder.finish().ok_or_else(too_large)
+    Ok(writer.builder)
 }
 
 struct Writer<'a> {

@@ -28,7 +28,7 @@ mod windows_unwind;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use aotc_abi::meta::CodeOffset;
+use aotc_abi::meta::{Builder, CodeOffset};
 use aotc_abi::target::{Os, Target};
 use cranelift_codegen::isa::TargetIsa;
 
@@ -53,7 +53,7 @@ pub(crate) fn image(
     functions: &[CompiledFunction],
 ) -> Result<Vec<u8>> {
     check_image(options.target)?;
-    elf_image::write(&Parts::new(module, plan, options, isa, functions)?)
+    elf_image::write(Parts::new(module, plan, options, isa, functions)?)
 }
 
 /// Whether there are images for `target`.
@@ -113,10 +113,8 @@ struct Parts<'a> {
     functions: &'a [CompiledFunction],
     /// Symbols of the functions, without the name of the module. Not necessarily distinct.
     symbols: Vec<String>,
-    /// The module data.
-    data: Vec<u8>,
-    /// Where code offsets go in `data`.
-    data_code: Vec<CodeOffset>,
+    /// What goes into the module data.
+    data: Builder,
     /// Symbols that a linker resolves.
     external: Vec<ExternalSymbol>,
 }
@@ -131,7 +129,6 @@ impl<'a> Parts<'a> {
     ) -> Result<Self> {
         assert_eq!(plan.codes.len(), functions.len(), "every planned piece of code is compiled");
         let symbol = |&key| c_string(&plan.code_name(key, module));
-        let (data, data_code) = metadata::module_data(module, plan, options, functions)?;
         let format = Format::of(options.target);
         Ok(Self {
             name: c_string(&plan.name),
@@ -140,8 +137,7 @@ impl<'a> Parts<'a> {
             isa,
             functions,
             symbols: plan.codes.iter().map(symbol).collect(),
-            data,
-            data_code,
+            data: metadata::module_data(module, plan, options, functions)?,
             external: bind::symbols(&module.bound),
         })
     }
@@ -150,6 +146,21 @@ impl<'a> Parts<'a> {
     fn code_align(&self, function: &CompiledFunction) -> u32 {
         let isa = self.isa.function_alignment();
         function.align.max(isa.minimum).max(isa.preferred)
+    }
+}
+
+/// The module data, finished but for the places of code.
+struct FinishedData {
+    bytes: Vec<u8>,
+    /// Where code offsets go.
+    code: Vec<CodeOffset>,
+}
+
+impl FinishedData {
+    /// With these parts, to begin `in_page` bytes behind the start of a page.
+    fn finish(parts: Builder, in_page: u32) -> Result<Self> {
+        let (bytes, code) = parts.finish(in_page).ok_or_else(too_large)?;
+        Ok(Self { bytes, code })
     }
 }
 

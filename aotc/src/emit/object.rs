@@ -21,13 +21,13 @@ use cranelift_codegen::isa::{self, CallConv, OwnedTargetIsa, TargetIsa};
 use cranelift_module::{FuncOrDataId, Module, ModuleReloc, default_libcall_names};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 
-use super::{Format, Parts, bound, coff_object, elf_object, internal, mach_o_object};
+use super::{FinishedData, Format, Parts, bound, coff_object, elf_object, internal, mach_o_object};
 use crate::error::Result;
 
 /// The object with these parts.
 pub(super) fn write(mut parts: Parts<'_>) -> Result<Vec<u8>> {
     let mut draft = Draft::with_code(&parts)?;
-    let data = std::mem::take(&mut parts.data);
+    let data = FinishedData::finish(std::mem::take(&mut parts.data), 0)?;
     match parts.format {
         Format::Elf => {
             elf_object::add_module_data(&parts, &mut draft, data)?;

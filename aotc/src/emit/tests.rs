@@ -260,6 +260,8 @@ fn image_addresses_are_final() {
     let offset_at = |at: usize| i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
     assert_eq!(offset_at(Builder::DATA_START as usize), code);
     let image_start = data.header().fixed.image_offset as usize;
+    assert_eq!((start as usize + image_start) % 0x1000, 0, "instances map it");
+    assert!(!start.is_multiple_of(0x1000), "{start:#x}: the data has a page of its own");
     assert_eq!(start.wrapping_add_signed(offset_at(image_start + 16).into()), callee);
 }
 
@@ -315,9 +317,9 @@ fn object_relocates_distances_only() {
     let data = file.section_by_name(".rodata.aotc").unwrap();
     let bytes = data.data().unwrap();
     ModuleData::parse(bytes, i64::MIN..i64::MAX, CodeOrder::Linked).unwrap();
-    let (_, offsets) =
-        metadata::module_data(&sample.module, &sample.plan, &sample.options, &sample.functions)
-            .unwrap();
+    let own =
+        metadata::module_data(&sample.module, &sample.plan, &sample.options, &sample.functions);
+    let (_, offsets) = own.unwrap().finish(0).unwrap();
     assert_eq!(data.relocations().count(), offsets.len());
     for ((at, relocation), offset) in data.relocations().zip(offsets) {
         assert_eq!(relocation.flags(), RelocationFlags::Elf { r_type: elf::R_X86_64_PC32 });
