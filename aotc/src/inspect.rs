@@ -283,6 +283,7 @@ const SECTIONS: [(Section, &str); SECTION_COUNT - 1] = [
     (Section::ElemItems, "element segment items"),
     (Section::FunctionImports, "imported functions"),
     (Section::FunctionCodes, "function code"),
+    (Section::FunctionExtents, "function extents"),
     (Section::OtherCodes, "other code"),
     (Section::LineFunctions, "functions with lines"),
     (Section::Lines, "lines"),

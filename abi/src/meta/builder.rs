@@ -4,9 +4,10 @@ use alloc::vec::Vec;
 
 use super::code;
 use super::header::{Fixed, Header, Section, SectionRef};
+use super::packed;
 use super::record::Record;
 use super::records::{
-    Bound, DataSegment, ElemItem, ElemSegment, Export, Function, FunctionCode, FunctionImport,
+    Bound, DataSegment, ElemItem, ElemSegment, Export, Function, FunctionExtent, FunctionImport,
     Global, Import, LineFunction, Memory, OtherCode, Str, Table, Type,
 };
 use crate::trap::TrapKind;
@@ -72,8 +73,10 @@ pub struct Builder {
     pub elem_items: Vec<ElemItem>,
     /// Imported functions.
     pub function_imports: Vec<FunctionImport>,
-    /// Code of the functions that the module defines, in the order of their addresses.
-    pub function_codes: Vec<FunctionCode>,
+    /// Where the code begins of the functions that the module defines, in the order of addresses.
+    pub function_codes: Vec<i32>,
+    /// How far it goes.
+    pub function_extents: Vec<FunctionExtent>,
     /// Other pieces of code, in the order of their addresses, behind these.
     pub other_codes: Vec<OtherCode>,
     /// Code sites.
@@ -157,7 +160,10 @@ impl Builder {
         section(Section::ExportOrder, &mut |out, _| {
             encode(out, &mut export_order.clone(), |_, _| ())
         });
-        section(Section::Functions, &mut |out, _| encode(out, &mut self.functions, |_, _| ()));
+        section(Section::Functions, &mut |out, _| {
+            packed::encode(out, &self.functions);
+            self.functions.len()
+        });
         section(Section::Tables, &mut |out, _| encode(out, &mut self.tables, |_, _| ()));
         section(Section::Memories, &mut |out, _| encode(out, &mut self.memories, |_, _| ()));
         section(Section::Globals, &mut |out, _| encode(out, &mut self.globals, |_, _| ()));
@@ -174,7 +180,11 @@ impl Builder {
             })
         });
         section(Section::FunctionCodes, &mut |out, code| {
-            encode(out, &mut self.function_codes, |at, piece| take(code, at, &mut piece.code))
+            encode(out, &mut self.function_codes, |at, start| take(code, at, start))
+        });
+        section(Section::FunctionExtents, &mut |out, _| {
+            packed::encode(out, &self.function_extents);
+            self.function_extents.len()
         });
         section(Section::OtherCodes, &mut |out, code| {
             encode(out, &mut self.other_codes, |at, piece| take(code, at, &mut piece.code))

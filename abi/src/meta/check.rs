@@ -7,7 +7,7 @@ use super::header::{Header, SECTION_COUNT, Section};
 use super::record::Record;
 use super::records::{
     BindStyle, Bound, CodeKind, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export,
-    ExternKind, Function, FunctionCode, FunctionImport, Global, Import, LineFunction, Memory,
+    ExternKind, Function, FunctionExtent, FunctionImport, Global, Import, LineFunction, Memory,
     OtherCode, Str, Table, Type, flags,
 };
 use super::view::{CodeOrder, MetaError, ModuleData, malformed};
@@ -71,13 +71,12 @@ impl Checker<'_, '_> {
     }
 
     fn sections(&self) -> Result<(), MetaError> {
-        let widths: [(Section, usize); SECTION_COUNT] = [
+        let widths: [(Section, usize); SECTION_COUNT - 2] = [
             (Section::Types, Type::BYTES),
             (Section::ValTypes, 1),
             (Section::Imports, Import::BYTES),
             (Section::Exports, Export::BYTES),
             (Section::ExportOrder, 4),
-            (Section::Functions, Function::BYTES),
             (Section::Tables, Table::BYTES),
             (Section::Memories, Memory::BYTES),
             (Section::Globals, Global::BYTES),
@@ -85,7 +84,7 @@ impl Checker<'_, '_> {
             (Section::ElemSegments, ElemSegment::BYTES),
             (Section::ElemItems, ElemItem::BYTES),
             (Section::FunctionImports, FunctionImport::BYTES),
-            (Section::FunctionCodes, FunctionCode::BYTES),
+            (Section::FunctionCodes, i32::BYTES),
             (Section::OtherCodes, OtherCode::BYTES),
             (Section::CodeSites, 1),
             (Section::LineFunctions, LineFunction::BYTES),
@@ -101,10 +100,19 @@ impl Checker<'_, '_> {
                 return Err(malformed("section outside the module data", place.offset.into()));
             }
         }
+        let at = self.at(Section::Functions);
+        let functions = self.data.try_packed::<Function>(Section::Functions);
+        ensure(functions.is_some(), "table of the functions", at)?;
+        let at = self.at(Section::FunctionExtents);
+        let extents = self.data.try_packed::<FunctionExtent>(Section::FunctionExtents);
+        ensure(extents.is_some(), "table of the functions' code", at)?;
         let count = |section: Section| u64::from(self.data.header.sections[section as usize].count);
         let functions = count(Section::FunctionImports) + count(Section::FunctionCodes);
         let at = self.at(Section::Functions);
-        ensure(functions == count(Section::Functions), "number of functions", at)
+        ensure(functions == count(Section::Functions), "number of functions", at)?;
+        let at = self.at(Section::FunctionExtents);
+        let extents = count(Section::FunctionExtents);
+        ensure(extents == count(Section::FunctionCodes), "number of functions with code", at)
     }
 
     fn header(&self) -> Result<(), MetaError> {

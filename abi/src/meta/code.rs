@@ -1,7 +1,7 @@
 //! The pieces of code: where they are, and what is known of their instructions.
 //!
 //! ```text
-//!   function codes   one for each function that the module defines, in order
+//!   function codes   where those of the functions begin that the module defines, in order; function extents: how long they are
 //!   other codes      trampolines and the like
 //!   code sites       of each piece, in this order:   wasm offset    LEB128
 //!                                                    bytes of traps LEB128
@@ -17,7 +17,8 @@ use alloc::vec::Vec;
 use super::address_map::AddressMap;
 use super::header::Section;
 use super::leb;
-use super::records::{CodeKind, FunctionCode, OtherCode};
+use super::packed::PackedRecords;
+use super::records::{CodeKind, FunctionExtent, OtherCode};
 use super::traps;
 use super::view::{ModuleData, Records};
 use crate::trap::TrapKind;
@@ -40,7 +41,8 @@ pub struct CodeRange {
 /// All pieces of code.
 #[derive(Clone, Copy, Debug)]
 pub struct CodeRanges<'a> {
-    functions: Records<'a, FunctionCode>,
+    functions: Records<'a, i32>,
+    extents: PackedRecords<'a, FunctionExtent>,
     others: Records<'a, OtherCode>,
     imported: u32,
     sites_bytes: u32,
@@ -71,7 +73,8 @@ impl<'a> CodeRanges<'a> {
         let functions = self.functions.len() as u32;
         Some(match number.checked_sub(functions) {
             None => {
-                let FunctionCode { code, bytes, .. } = self.functions.at(number);
+                let code = self.functions.at(number);
+                let bytes = self.extents.at(number).bytes;
                 let (kind, index) = (CodeKind::Function as u32, self.imported + number);
                 CodeRange { code, bytes, kind, index, sites }
             }
@@ -91,7 +94,7 @@ impl<'a> CodeRanges<'a> {
     pub(super) fn sites_start(&self, number: u32) -> Option<u32> {
         let functions = self.functions.len() as u32;
         match number.checked_sub(functions) {
-            None => Some(self.functions.at(number).sites_start),
+            None => Some(self.extents.at(number).sites_start),
             Some(other) if other == self.others.len() as u32 => Some(self.sites_bytes),
             Some(other) => Some(self.others.get(other)?.sites_start),
         }
@@ -110,6 +113,7 @@ impl<'a> ModuleData<'a> {
     pub fn code_ranges(&self) -> CodeRanges<'a> {
         CodeRanges {
             functions: self.records(Section::FunctionCodes),
+            extents: self.packed(Section::FunctionExtents),
             others: self.records(Section::OtherCodes),
             imported: self.function_imports().len() as u32,
             sites_bytes: self.section_bytes(Section::CodeSites, 1).len() as u32,

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::mem::{offset_of, size_of};
 
+use super::packed::PackedRecord;
 use super::record::{Record, record};
 use super::records;
 use crate::builtin::{AbiResult, AbiType, BUILTINS};
@@ -30,7 +31,7 @@ pub enum Section {
     Exports,
     /// `u32` indices of the exports, sorted by the bytes of their names.
     ExportOrder,
-    /// [`records::Function`].
+    /// [`records::Function`], packed.
     Functions,
     /// [`records::Table`].
     Tables,
@@ -46,8 +47,11 @@ pub enum Section {
     ElemItems,
     /// [`records::FunctionImport`].
     FunctionImports,
-    /// [`records::FunctionCode`].
+    /// First bytes of the functions that the module defines, `i32` in the order of the index space; in an image, ascending. Of a
+    /// function that nothing leads to, that of the next piece of code.
     FunctionCodes,
+    /// [`records::FunctionExtent`], packed.
+    FunctionExtents,
     /// [`records::OtherCode`].
     OtherCodes,
     /// Trap sites and address map of each piece of code. See [`super::CodeRanges`].
@@ -223,7 +227,7 @@ const fn records_hash(mut hash: u64) -> u64 {
     hash = fields(hash, records::Type::FIELDS);
     hash = fields(hash, records::Import::FIELDS);
     hash = fields(hash, records::Export::FIELDS);
-    hash = fields(hash, records::Function::FIELDS);
+    hash = columns(hash, records::Function::COLUMNS);
     hash = fields(hash, records::Table::FIELDS);
     hash = fields(hash, records::Memory::FIELDS);
     hash = fields(hash, records::Global::FIELDS);
@@ -233,7 +237,7 @@ const fn records_hash(mut hash: u64) -> u64 {
     hash = fields(hash, records::LineFunction::FIELDS);
     hash = fields(hash, records::Bound::FIELDS);
     hash = fields(hash, records::FunctionImport::FIELDS);
-    hash = fields(hash, records::FunctionCode::FIELDS);
+    hash = columns(hash, records::FunctionExtent::COLUMNS);
     fields(hash, records::OtherCode::FIELDS)
 }
 
@@ -287,6 +291,15 @@ const fn fields(mut hash: u64, fields: &[(&str, usize)]) -> u64 {
         i += 1;
     }
     number(hash, fields.len())
+}
+
+const fn columns(mut hash: u64, columns: &[&str]) -> u64 {
+    let mut i = 0;
+    while i < columns.len() {
+        hash = text(hash, columns[i]);
+        i += 1;
+    }
+    number(hash, columns.len())
 }
 
 const fn text(mut hash: u64, text: &str) -> u64 {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   0              Header                                   fixed size
-//!                  tables of fixed-width records            located by Header::sections
+//!                  tables of records                        located by Header::sections
 //!                  value types, trap sites and address maps, strings, segment bytes
 //!   image_offset   instance image: vmctx_bytes of initial context, then initial pages of memory 0
 //!   blob_bytes
@@ -22,6 +22,7 @@ mod code;
 mod header;
 mod leb;
 mod lines;
+mod packed;
 mod record;
 mod records;
 mod traps;
@@ -36,10 +37,11 @@ pub use header::{
     FORMAT_VERSION, Fixed, Header, LAYOUT_HASH, MAGIC, SECTION_COUNT, Section, SectionRef,
 };
 pub use lines::{LineFrame, LineFrames, LineWriter};
+pub use packed::{PackedRecord, PackedRecords};
 pub use record::Record;
 pub use records::{
     BindStyle, Bound, CodeKind, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export,
-    ExternKind, Function, FunctionCode, FunctionImport, Global, Import, LineFunction, Memory,
+    ExternKind, Function, FunctionExtent, FunctionImport, Global, Import, LineFunction, Memory,
     NO_MAXIMUM, OtherCode, Str, Table, Type, flags,
 };
 pub use view::{CodeOrder, LINKED_CODE, MetaError, ModuleData, Records};

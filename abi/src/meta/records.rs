@@ -1,5 +1,6 @@
 //! One record type per thing the loader must know.
 
+use super::packed::PackedRecord;
 use super::record::record;
 
 /// `max` of a table or memory that has none.
@@ -61,16 +62,27 @@ record! {
     }
 }
 
-record! {
-    /// A function of the index space, imports first.
-    pub struct Function {
-        /// Index of its [`Type`].
-        pub ty: u32,
-        /// Context offset of its [`crate::vmctx::VmFuncRef`], or 0 if it is never referenced.
-        pub func_ref: i32,
-        /// Where in the strings its name from the name section begins: one after the other, from 0. It ends where the next
-        /// begins, the last at [`super::Fixed::function_names_bytes`].
-        pub name_start: u32,
+/// A function of the index space, imports first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Function {
+    /// Index of its [`Type`].
+    pub ty: u32,
+    /// Context offset of its [`crate::vmctx::VmFuncRef`], or 0 if it is never referenced.
+    pub func_ref: i32,
+    /// Where in the strings its name from the name section begins: one after the other, from 0. It ends where the next
+    /// begins, the last at [`super::Fixed::function_names_bytes`].
+    pub name_start: u32,
+}
+
+impl PackedRecord for Function {
+    const COLUMNS: &'static [&'static str] = &["ty", "-func_ref", "name_start"];
+
+    fn to_numbers(&self) -> [u32; 4] {
+        [self.ty, self.func_ref.wrapping_neg() as u32, self.name_start, 0]
+    }
+
+    fn from_numbers([ty, func_ref, name_start, _]: [u32; 4]) -> Self {
+        Self { ty, func_ref: (func_ref as i32).wrapping_neg(), name_start }
     }
 }
 
@@ -84,15 +96,25 @@ record! {
     }
 }
 
-record! {
-    /// The code of a function that the module defines, in the order of the index space; in an image, sorted by address.
-    pub struct FunctionCode {
-        /// First byte. Of a function that nothing leads to, that of the next piece of code.
-        pub code: i32,
-        /// Length in bytes; 0 if nothing leads to the function.
-        pub bytes: u32,
-        /// First byte in the code sites.
-        pub sites_start: u32,
+/// How far the code of a function goes that the module defines, in the order of the index space. Where it begins is in a table of
+/// its own, since a linker fills that in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FunctionExtent {
+    /// Length in bytes; 0 if nothing leads to the function.
+    pub bytes: u32,
+    /// First byte in the code sites.
+    pub sites_start: u32,
+}
+
+impl PackedRecord for FunctionExtent {
+    const COLUMNS: &'static [&'static str] = &["bytes", "sites_start"];
+
+    fn to_numbers(&self) -> [u32; 4] {
+        [self.bytes, self.sites_start, 0, 0]
+    }
+
+    fn from_numbers([bytes, sites_start, _, _]: [u32; 4]) -> Self {
+        Self { bytes, sites_start }
     }
 }
 

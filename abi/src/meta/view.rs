@@ -9,9 +9,10 @@ use super::check::Checker;
 use super::code::CodeRange;
 use super::header::{FORMAT_VERSION, Header, LAYOUT_HASH, MAGIC, Section};
 use super::lines::LineFrames;
+use super::packed::{PackedRecord, PackedRecords};
 use super::record::Record;
 use super::records::{
-    Bound, DataSegment, ElemItem, ElemSegment, Export, Function, FunctionCode, FunctionImport,
+    Bound, DataSegment, ElemItem, ElemSegment, Export, Function, FunctionExtent, FunctionImport,
     Global, Import, LineFunction, Memory, OtherCode, Str, Table, Type,
 };
 use crate::target::{Arch, BoundsStyle, Interruption, Os, Target, TrapStyle};
@@ -268,8 +269,8 @@ impl<'a> ModuleData<'a> {
     }
 
     /// Functions.
-    pub fn functions(&self) -> Records<'a, Function> {
-        self.records(Section::Functions)
+    pub fn functions(&self) -> PackedRecords<'a, Function> {
+        self.packed(Section::Functions)
     }
 
     /// Imported functions.
@@ -297,8 +298,10 @@ impl<'a> ModuleData<'a> {
         match index.checked_sub(imports.len() as u32) {
             None => imports.at(index).thunk,
             Some(index) => {
-                let codes: Records<'_, FunctionCode> = self.records(Section::FunctionCodes);
-                codes.get(index).filter(|piece| piece.bytes > 0).map_or(0, |piece| piece.code)
+                let extents = self.packed::<FunctionExtent>(Section::FunctionExtents);
+                let has_code = extents.get(index).is_some_and(|extent| extent.bytes > 0);
+                let starts = self.records::<i32>(Section::FunctionCodes);
+                if has_code { starts.at(index) } else { 0 }
             }
         }
     }
@@ -367,6 +370,8 @@ impl<'a> ModuleData<'a> {
     /// Size of a section, in bytes, for reports.
     pub fn section_size_bytes(&self, section: Section) -> usize {
         let width = match section {
+            Section::Functions => return self.packed::<Function>(section).bytes(),
+            Section::FunctionExtents => return self.packed::<FunctionExtent>(section).bytes(),
             Section::Types => Type::BYTES,
             Section::ValTypes | Section::CodeSites | Section::Lines | Section::Strings => 1,
             Section::LineFunctions => LineFunction::BYTES,
@@ -374,8 +379,7 @@ impl<'a> ModuleData<'a> {
             Section::Bound => Bound::BYTES,
             Section::Imports => Import::BYTES,
             Section::Exports => Export::BYTES,
-            Section::ExportOrder => 4,
-            Section::Functions => Function::BYTES,
+            Section::ExportOrder | Section::FunctionCodes => 4,
             Section::Tables => Table::BYTES,
             Section::Memories => Memory::BYTES,
             Section::Globals => Global::BYTES,
@@ -383,7 +387,6 @@ impl<'a> ModuleData<'a> {
             Section::ElemSegments => ElemSegment::BYTES,
             Section::ElemItems => ElemItem::BYTES,
             Section::FunctionImports => FunctionImport::BYTES,
-            Section::FunctionCodes => FunctionCode::BYTES,
             Section::OtherCodes => OtherCode::BYTES,
         };
         self.header.sections[section as usize].count as usize * width
@@ -417,6 +420,18 @@ impl<'a> ModuleData<'a> {
 
     pub(super) fn records<R: Record>(&self, section: Section) -> Records<'a, R> {
         Records { bytes: self.section_bytes(section, R::BYTES), record: PhantomData }
+    }
+
+    pub(super) fn packed<R: PackedRecord>(&self, section: Section) -> PackedRecords<'a, R> {
+        self.try_packed(section).expect("checked table")
+    }
+
+    pub(super) fn try_packed<R: PackedRecord>(
+        &self,
+        section: Section,
+    ) -> Option<PackedRecords<'a, R>> {
+        let place = self.header.sections[section as usize];
+        PackedRecords::parse(self.bytes.get(place.offset as usize..)?, place.count)
     }
 
     pub(super) fn section_bytes(&self, section: Section, width: usize) -> &'a [u8] {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aotc_abi::index::FuncIndex;
 use aotc_abi::meta::{
     Bound, Builder, CodeKind, CodeOffset, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export,
-    Fixed, Function, FunctionCode, FunctionImport, Global, Import, Instructions, LAYOUT_HASH,
+    Fixed, Function, FunctionExtent, FunctionImport, Global, Import, Instructions, LAYOUT_HASH,
     LineFunction, Memory, NO_MAXIMUM, OtherCode, Str, Table, Type, flags,
 };
 use aotc_abi::target::BoundsStyle;
@@ -266,7 +266,8 @@ impl<'a> Writer<'a> {
                     lines.function(&mut self.builder, source, wasm_offset, places);
                 }
                 let sites_start = self.builder.instructions(&known);
-                self.builder.function_codes.push(FunctionCode { code, bytes, sites_start });
+                self.builder.function_codes.push(code);
+                self.builder.function_extents.push(FunctionExtent { bytes, sites_start });
             } else {
                 self.no_code_up_to(self.module.bodies.len(), code);
                 let sites_start = self.builder.instructions(&known);
@@ -284,8 +285,8 @@ impl<'a> Writer<'a> {
     /// Functions that nothing leads to have a record, which leads to the piece of code that is next.
     fn no_code_up_to(&mut self, functions: usize, code: i32) {
         let sites_start = self.builder.code_sites.len() as u32;
-        let none = FunctionCode { code, bytes: 0, sites_start };
-        self.builder.function_codes.resize(functions, none);
+        self.builder.function_codes.resize(functions, code);
+        self.builder.function_extents.resize(functions, FunctionExtent { bytes: 0, sites_start });
     }
 
     /// Functions without code have no lines, but a record.
