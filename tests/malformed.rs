@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use aotc::{Emit, Error};
 use aotc_abi::meta::{
-    self, DataSegment, ElemSegment, Function, FunctionImport, Header, MAGIC, Record, Section,
+    self, DataSegment, ElemSegment, FunctionImport, Header, MAGIC, ModuleData, Record, Section,
 };
 use aotc_abi::target::TrapStyle;
 use aotc_loader::{
@@ -300,10 +300,10 @@ fn flips() {
 /// instructions; that they are within the context is all that can be checked.
 fn context_offsets(image: &[u8]) -> Vec<Range<usize>> {
     let start = layout(image).data.start;
-    let sections = Header::decode(&image[start..]).sections;
+    let data = ModuleData::parse_header(&image[start..]).expect("an image");
+    let sections = data.header().sections;
     // Section, size of its records, offset of the field.
     let fields = [
-        (Section::Functions, Function::BYTES, 4),
         (Section::FunctionImports, FunctionImport::BYTES, 0),
         (Section::Tables, meta::Table::BYTES, 24),
         (Section::Tables, meta::Table::BYTES, 28),
@@ -312,7 +312,9 @@ fn context_offsets(image: &[u8]) -> Vec<Range<usize>> {
         (Section::DataSegments, DataSegment::BYTES, 8),
         (Section::ElemSegments, ElemSegment::BYTES, 12),
     ];
-    let mut offsets = Vec::new();
+    // In a packed table any byte may be one, or say how wide they are.
+    let functions = start + sections[Section::Functions as usize].offset as usize;
+    let mut offsets = vec![functions..functions + data.section_size_bytes(Section::Functions)];
     for (section, record, field) in fields {
         let place = sections[section as usize];
         for index in 0..place.count as usize {
