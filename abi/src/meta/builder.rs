@@ -128,8 +128,8 @@ impl Builder {
     /// The module data, and the fields in it that must be given their code offsets (they are 0).
     /// `None` if it would take 2 GiB or more.
     ///
-    /// It will begin `in_page` bytes behind the start of a page, a multiple of 16; the instance image in it lies on a page boundary.
-    pub fn finish(mut self, in_page: u32) -> Option<(Vec<u8>, Vec<CodeOffset>)> {
+    /// The instance image begins a multiple of `image_align` bytes behind the start.
+    pub fn finish(mut self, image_align: u32) -> Option<(Vec<u8>, Vec<CodeOffset>)> {
         let mut out = alloc::vec![0; Self::DATA_START as usize];
         let mut code = Vec::new();
         let data_start = out.len() as u32;
@@ -202,8 +202,7 @@ impl Builder {
         });
         section(Section::Strings, &mut |out, _| encode(out, &mut self.strings, |_, _| ()));
 
-        let (in_page, page_bytes) = (in_page as usize, self.fixed.page_bytes as usize);
-        let image_start = (in_page + out.len()).next_multiple_of(page_bytes) - in_page;
+        let image_start = out.len().next_multiple_of(image_align as usize);
         out.resize(image_start, 0);
         code.extend(
             self.image_code.iter().map(|c| CodeOffset { at: c.at + image_start as u32, ..*c }),

@@ -13,13 +13,15 @@
 //!        not loaded  .symtab .strtab .shstrtab, section headers
 //! ```
 //!
+//! What is not loaded is as far as it fits before the module data, where up to a page is free.
+//!
 //! There are no relocations. `.dynamic` is the only thing that is writable: the dynamic linker of glibc before
 //! 2.35 adds the load address to its entries in place. A loader that maps images itself leaves it out.
 
 use ::object::write::StringId;
 use ::object::write::elf::{FileHeader, ProgramHeader, SectionHeader, SectionIndex, Sym, Writer};
 use ::object::{Endianness, elf};
-use aotc_abi::meta::{Builder, Header, seal};
+use aotc_abi::meta::{Header, seal};
 use aotc_abi::symbol::{MODULE_DATA_SECTION, NOTE_NAME, NOTE_TYPE, descriptor_symbol};
 use aotc_abi::target::Arch;
 
@@ -37,8 +39,8 @@ pub(super) fn write(mut parts: Parts<'_>) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     let mut writer = Writer::new(Endianness::Little, true, &mut out);
     let names = Names::add(&mut writer, &parts, &descriptor);
-    let page_bytes = parts.target.page_bytes() as usize;
-    let (layout, data) = Layout::reserve(&mut writer, page_bytes, data, &text, &eh_frame)?;
+    let data = FinishedData::finish(data, DATA_ALIGN as u32)?;
+    let layout = Layout::reserve(&mut writer, &parts, &data, &text, &eh_frame);
     let image = Image { parts: &parts, data, text, eh_frame, names, layout };
     image.write(&mut writer)?;
     Ok(out)
@@ -131,6 +133,45 @@ struct Layout {
     dynamic: usize,
     /// Address of `.dynamic`: in a page of its own, as far from that page's start as in the file.
     dynamic_address: usize,
+    before_data: Vec<Unloaded>,
+    behind_code: Vec<Unloaded>,
+}
+
+/// What the loader and the system's linker do not look at.
+#[derive(Clone, Copy)]
+enum Unloaded {
+    Symbols,
+    Names,
+    SectionNames,
+    SectionHeaders,
+}
+
+impl Unloaded {
+    const ALL: [Self; 4] = [Self::Symbols, Self::Names, Self::SectionNames, Self::SectionHeaders];
+
+    /// How much it takes at most, in bytes, with what is left free before it; `names_bytes` is the size of all symbols' names.
+    fn bytes_max(self, writer: &Writer<'_>, names_bytes: usize) -> usize {
+        const ALIGN: usize = 8;
+        match self {
+            Self::Symbols => {
+                ALIGN + writer.symbol_count() as usize * size_of::<elf::Sym64<Endianness>>()
+            }
+            Self::Names => 1 + names_bytes,
+            Self::SectionNames => SECTION_NAMES_BYTES_MAX,
+            Self::SectionHeaders => {
+                ALIGN + SECTIONS * size_of::<elf::SectionHeader64<Endianness>>()
+            }
+        }
+    }
+
+    fn reserve(self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Symbols => writer.reserve_symtab(),
+            Self::Names => writer.reserve_strtab(),
+            Self::SectionNames => writer.reserve_shstrtab(),
+            Self::SectionHeaders => writer.reserve_section_headers(),
+        }
+    }
 }
 
 /// As compiled code wants the constants in it.
@@ -138,19 +179,23 @@ const DATA_ALIGN: usize = 16;
 const DYNAMIC_ENTRIES: usize = 6;
 const DYNAMIC_BYTES: usize = DYNAMIC_ENTRIES * 16;
 const SEGMENTS: u32 = 7;
+/// With the one that is none.
+const SECTIONS: usize = 13;
+const SECTION_NAMES_BYTES_MAX: usize = 128;
 /// The hash table has one bucket, and a chain for the null symbol and the descriptor.
 const HASH_BUCKETS: u32 = 1;
 const HASH_CHAINS: u32 = 2;
 
 impl Layout {
-    /// Reserves all ranges, in the order in which [`Image::write`] fills them, and finishes the module data for its place.
+    /// Reserves all ranges, in the order in which [`Image::write`] fills them.
     fn reserve(
         writer: &mut Writer<'_>,
-        page_bytes: usize,
-        data: Builder,
+        parts: &Parts<'_>,
+        data: &FinishedData,
         text: &Text,
         frames: &EhFrame,
-    ) -> Result<(Self, FinishedData)> {
+    ) -> Self {
+        let page_bytes = parts.target.page_bytes() as usize;
         writer.reserve_file_header();
         writer.reserve_program_headers(SEGMENTS);
         let note = writer.reserve(NOTE_BYTES, 4);
@@ -160,17 +205,31 @@ impl Layout {
         let eh_frame_hdr = writer.reserve(frames.header_bytes(), 4);
         let eh_frame_bytes = frames.bytes.len() + EhFrame::TERMINATOR_BYTES;
         let eh_frame = writer.reserve(eh_frame_bytes, 8);
-        let data_start = writer.reserved_len().next_multiple_of(DATA_ALIGN);
-        let module_data = FinishedData::finish(data, (data_start % page_bytes) as u32)?;
-        let data = writer.reserve(module_data.bytes.len(), DATA_ALIGN);
+        let image_offset = Header::decode(&data.bytes).fixed.image_offset as usize;
+        let image = (writer.reserved_len() + image_offset).next_multiple_of(page_bytes);
+        let data_start = image - image_offset;
+        let descriptor_bytes = descriptor_symbol(&parts.name).len() + 1;
+        let names_bytes = parts.symbols.iter().map(|symbol| symbol.len() + 1).sum::<usize>();
+        let names_bytes = names_bytes + descriptor_bytes;
+        let (mut before_data, mut behind_code) = (Vec::new(), Vec::new());
+        for table in Unloaded::ALL {
+            let end = writer.reserved_len() + table.bytes_max(writer, names_bytes);
+            if end <= data_start {
+                table.reserve(writer);
+                before_data.push(table);
+            } else {
+                behind_code.push(table);
+            }
+        }
+        writer.reserve_until(data_start);
+        let data = writer.reserve(data.bytes.len(), 1);
         let text = writer.reserve(text.bytes.len(), page_bytes);
         let text_pages_end = writer.reserved_len().next_multiple_of(page_bytes);
         let dynamic = writer.reserve_dynamic(DYNAMIC_ENTRIES);
-        writer.reserve_symtab();
-        writer.reserve_strtab();
-        writer.reserve_shstrtab();
-        writer.reserve_section_headers();
-        let layout = Self {
+        for table in &behind_code {
+            table.reserve(writer);
+        }
+        Self {
             note,
             hash,
             dynsym,
@@ -183,8 +242,9 @@ impl Layout {
             text,
             dynamic,
             dynamic_address: text_pages_end + dynamic % page_bytes,
-        };
-        Ok((layout, module_data))
+            before_data,
+            behind_code,
+        }
     }
 }
 
@@ -219,18 +279,27 @@ impl Image<'_> {
         let header = frames.header(layout.eh_frame_hdr as u64, at, |code| self.code(code))?;
         put(writer, layout.eh_frame_hdr, &header);
         put(writer, layout.eh_frame, &frames.resolve(at, |code| self.code(code))?);
+        self.unloaded(writer, &layout.before_data);
         put(writer, layout.data, &self.module_data()?);
         put(writer, layout.text, &self.text.bytes);
         writer.pad_until(layout.dynamic);
         for (tag, value) in self.dynamic() {
             writer.write_dynamic(tag, value as u64).map_err(broken)?;
         }
-        self.symbols(writer);
-        writer.write_strtab();
-        writer.write_shstrtab();
-        self.section_headers(writer);
+        self.unloaded(writer, &layout.behind_code);
         assert_eq!(writer.len(), writer.reserved_len(), "everything reserved was written");
         Ok(())
+    }
+
+    fn unloaded(&self, writer: &mut Writer<'_>, tables: &[Unloaded]) {
+        for table in tables {
+            match table {
+                Unloaded::Symbols => self.symbols(writer),
+                Unloaded::Names => writer.write_strtab(),
+                Unloaded::SectionNames => writer.write_shstrtab(),
+                Unloaded::SectionHeaders => self.section_headers(writer),
+            }
+        }
     }
 
     fn program_headers(&self, writer: &mut Writer<'_>) {

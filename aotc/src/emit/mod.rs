@@ -157,9 +157,9 @@ struct FinishedData {
 }
 
 impl FinishedData {
-    /// With these parts, to begin `in_page` bytes behind the start of a page.
-    fn finish(parts: Builder, in_page: u32) -> Result<Self> {
-        let (bytes, code) = parts.finish(in_page).ok_or_else(too_large)?;
+    /// With these parts, the instance image at a multiple of `image_align` bytes.
+    fn finish(parts: Builder, image_align: u32) -> Result<Self> {
+        let (bytes, code) = parts.finish(image_align).ok_or_else(too_large)?;
         Ok(Self { bytes, code })
     }
 }

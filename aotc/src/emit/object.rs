@@ -27,7 +27,8 @@ use crate::error::Result;
 /// The object with these parts.
 pub(super) fn write(mut parts: Parts<'_>) -> Result<Vec<u8>> {
     let mut draft = Draft::with_code(&parts)?;
-    let data = FinishedData::finish(std::mem::take(&mut parts.data), 0)?;
+    let data = std::mem::take(&mut parts.data);
+    let data = FinishedData::finish(data, parts.target.page_bytes())?;
     match parts.format {
         Format::Elf => {
             elf_object::add_module_data(&parts, &mut draft, data)?;

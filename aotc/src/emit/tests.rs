@@ -262,6 +262,9 @@ fn image_addresses_are_final() {
     let image_start = data.header().fixed.image_offset as usize;
     assert_eq!((start as usize + image_start) % 0x1000, 0, "instances map it");
     assert!(!start.is_multiple_of(0x1000), "{start:#x}: the data has a page of its own");
+    let header = elf::FileHeader64::<Endianness>::parse(&*image).unwrap();
+    let sections = header.e_shoff(Endianness::Little);
+    assert!(sections < start, "{sections:#x}: there is room for it before the data");
     assert_eq!(start.wrapping_add_signed(offset_at(image_start + 16).into()), callee);
 }
 
@@ -319,7 +322,7 @@ fn object_relocates_distances_only() {
     ModuleData::parse(bytes, i64::MIN..i64::MAX, CodeOrder::Linked).unwrap();
     let own =
         metadata::module_data(&sample.module, &sample.plan, &sample.options, &sample.functions);
-    let (_, offsets) = own.unwrap().finish(0).unwrap();
+    let (_, offsets) = own.unwrap().finish(0x1000).unwrap();
     assert_eq!(data.relocations().count(), offsets.len());
     for ((at, relocation), offset) in data.relocations().zip(offsets) {
         assert_eq!(relocation.flags(), RelocationFlags::Elf { r_type: elf::R_X86_64_PC32 });
