@@ -26,6 +26,7 @@ use super::mapping::{Access, Reservation, page_bytes};
 use super::thread::HOST_STACK_BYTES;
 use crate::allocation::{InstanceAllocationStrategy, PoolConcurrencyLimitError};
 use crate::config::Config;
+use crate::sync::OnceLock;
 
 /// Least size of a stack, in bytes: the reserve for host functions, and as much again.
 pub(crate) const STACK_BYTES_MIN: usize = 2 * HOST_STACK_BYTES as usize;
@@ -196,15 +197,15 @@ const KEPT_MAX: usize = 128;
 /// Stacks that are not in use. Taking one and giving it back are a few atomic operations, without a lock; threads
 /// look at different places first.
 pub(crate) struct StackPool {
-    kept: [AtomicPtr<FiberStack>; KEPT_MAX],
+    /// Made when the first is taken: most engines make no asynchronous calls.
+    kept: OnceLock<Box<[AtomicPtr<FiberStack>; KEPT_MAX]>>,
     /// How many are in use, if that is limited.
     used: Arc<AtomicU32>,
 }
 
 impl StackPool {
     pub(crate) fn new() -> Self {
-        let kept = [const { AtomicPtr::new(ptr::null_mut()) }; KEPT_MAX];
-        Self { kept, used: Arc::default() }
+        Self { kept: OnceLock::new(), used: Arc::default() }
     }
 
     /// How many are in use; 0 where that is not limited.
@@ -214,8 +215,8 @@ impl StackPool {
 
     /// How many are kept for calls to come.
     pub(crate) fn unused(&self) -> u32 {
-        let kept = self.kept.iter().filter(|place| !place.load(Ordering::Relaxed).is_null());
-        kept.count() as u32
+        let places = self.kept.get().into_iter().flat_map(|places| places.iter());
+        places.filter(|place| !place.load(Ordering::Relaxed).is_null()).count() as u32
     }
 
     /// A stack: one that was used before, or a new one.
@@ -278,14 +279,15 @@ impl StackPool {
     /// The places, from this thread's on.
     fn places(&self) -> impl Iterator<Item = &AtomicPtr<FiberStack>> {
         let first = super::thread::number() % KEPT_MAX;
-        let (before, after) = self.kept.split_at(first);
+        let empty = || Box::new([const { AtomicPtr::new(ptr::null_mut()) }; KEPT_MAX]);
+        let (before, after) = self.kept.get_or_init(empty).split_at(first);
         after.iter().chain(before)
     }
 }
 
 impl Drop for StackPool {
     fn drop(&mut self) {
-        for place in &mut self.kept {
+        for place in self.kept.get_mut().into_iter().flat_map(|places| places.iter_mut()) {
             let stack = *place.get_mut();
             if !stack.is_null() {
                 // SAFETY: made by `Box::into_raw` in `give_back`.
@@ -373,6 +375,6 @@ mod tests {
         for stack in stacks {
             pool.give_back(stack, &settings);
         }
-        assert!(pool.kept.iter().all(|place| !place.load(Ordering::Relaxed).is_null()));
+        assert_eq!(pool.unused(), KEPT_MAX as u32);
     }
 }
