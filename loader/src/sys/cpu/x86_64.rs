@@ -1,11 +1,14 @@
-//! Features of an x86-64 processor, asked of the processor itself.
+//! Features of an x86-64 processor.
 //!
-//! Each question leaves a virtual machine (4.5 us), so they are few: three, where the standard library asks nine.
+//! Each question to the processor leaves a virtual machine (4.5 us). A dynamic linker has asked before, and that of the GNU C
+//! library answers from memory, from version 2.33 on. Where there is none, the processor is asked itself, with few questions:
+//! three, where the standard library asks nine.
 //!
 //! # Safety
 //!
-//! An instruction that not every processor has is executed when the processor says that it has it.
-#![allow(unsafe_code, reason = "an instruction that not every processor has")]
+//! An instruction that not every processor has is executed when the processor says that it has it. The C library's function is
+//! called when there is one, and as its header declares it.
+#![allow(unsafe_code, reason = "a function and an instruction that are not everywhere")]
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
@@ -53,6 +56,7 @@ const OSXSAVE: u32 = 1 << 27;
 const AVX: u32 = 1 << 28;
 
 /// This processor: what it says of itself.
+#[derive(Debug, PartialEq)]
 pub(crate) struct Cpu {
     leaf1_c: u32,
     leaf7_b: u32,
@@ -63,23 +67,43 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// Asks the processor.
+    /// Asks who knows.
     pub(crate) fn ask() -> Self {
+        #[cfg(all(feature = "std", target_env = "gnu"))]
+        if let Some(leaf) = c_library::leaf() {
+            return Self::known_to(leaf);
+        }
+        Self::ask_processor()
+    }
+
+    /// Asks the processor.
+    fn ask_processor() -> Self {
         let leaf1_c = __cpuid(1).ecx;
         // Processors with AVX have leaf 13, which is about its state.
         let leaf7 = (leaf1_c & AVX != 0 || __cpuid(0).eax >= 7).then(|| __cpuid_count(7, 0));
-        let state_kept = match leaf1_c & OSXSAVE {
-            0 => 0,
-            // SAFETY: the flag says that the instruction can be used.
-            _ => unsafe { xcr0() },
-        };
         Self {
             leaf1_c,
             leaf7_b: leaf7.map_or(0, |leaf| leaf.ebx),
             leaf7_c: leaf7.map_or(0, |leaf| leaf.ecx),
             // The leaf that says that a processor is a 64-bit one.
             extended_c: __cpuid(0x8000_0001).ecx,
-            state_kept,
+            state_kept: state_kept(leaf1_c),
+        }
+    }
+
+    /// Asks the C library.
+    #[cfg(all(feature = "std", target_env = "gnu"))]
+    fn known_to(leaf: c_library::Leaf) -> Self {
+        use c_library::{EXTENDED, LEAF_1, LEAF_7};
+        // SAFETY: the C library's function, with numbers that it knows.
+        let [leaf1, leaf7, extended] =
+            [LEAF_1, LEAF_7, EXTENDED].map(|index| unsafe { &*leaf(index) });
+        Self {
+            leaf1_c: leaf1.found.ecx,
+            leaf7_b: leaf7.found.ebx,
+            leaf7_c: leaf7.found.ecx,
+            extended_c: extended.found.ecx,
+            state_kept: state_kept(leaf1.found.ecx),
         }
     }
 
@@ -98,10 +122,68 @@ impl Cpu {
     }
 }
 
+/// XCR0, or 0 if nobody set it up; `leaf1_c` is ECX of leaf 1.
+fn state_kept(leaf1_c: u32) -> u64 {
+    match leaf1_c & OSXSAVE {
+        0 => 0,
+        // SAFETY: the flag says that the instruction can be used.
+        _ => unsafe { xcr0() },
+    }
+}
+
 #[target_feature(enable = "xsave")]
 fn xcr0() -> u64 {
     // SAFETY: the processor has the instruction, and register 0.
     unsafe { _xgetbv(0) }
+}
+
+/// What the C library's <sys/platform/x86.h> declares.
+#[cfg(all(feature = "std", target_env = "gnu"))]
+mod c_library {
+    use core::arch::asm;
+
+    /// What the processor answered to one question.
+    #[repr(C)]
+    pub(super) struct Registers {
+        eax: u32,
+        pub(super) ebx: u32,
+        pub(super) ecx: u32,
+        edx: u32,
+    }
+
+    /// `struct cpuid_feature`.
+    #[repr(C)]
+    pub(super) struct Feature {
+        /// As the processor says.
+        pub(super) found: Registers,
+        /// Of that, what the C library uses: [`super::Cpu`] decides for itself.
+        active: Registers,
+    }
+
+    /// `__x86_get_cpuid_feature_leaf`.
+    pub(super) type Leaf = unsafe extern "C" fn(u32) -> *const Feature;
+
+    /// What it calls leaf 1.
+    pub(super) const LEAF_1: u32 = 0;
+    /// Leaf 7.
+    pub(super) const LEAF_7: u32 = 1;
+    /// Leaf 0x80000001.
+    pub(super) const EXTENDED: u32 = 2;
+
+    /// The function, if there is one: older C libraries have none, nor do programs without a dynamic linker.
+    pub(super) fn leaf() -> Option<Leaf> {
+        let leaf: *const ();
+        // SAFETY: reads what the linker put there, the function's address or null, which is what `Option` makes of it.
+        unsafe {
+            asm!(
+                ".weak __x86_get_cpuid_feature_leaf",
+                "mov {}, qword ptr [rip + __x86_get_cpuid_feature_leaf@GOTPCREL]",
+                out(reg) leaf,
+                options(nostack, preserves_flags, pure, readonly),
+            );
+            core::mem::transmute::<*const (), Option<Leaf>>(leaf)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +196,11 @@ mod tests {
     fn every_feature_is_known() {
         let of_abi = CPU_FEATURES.iter().filter(|feature| feature.arch == Arch::X86_64);
         assert!(of_abi.map(|feature| feature.name).eq(FEATURES.map(|row| row.0)));
+    }
+
+    #[test]
+    fn the_c_library_knows_what_the_processor_says() {
+        assert_eq!(Cpu::ask(), Cpu::ask_processor());
     }
 
     #[test]
