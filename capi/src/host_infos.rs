@@ -1,10 +1,15 @@
 //! Host infos of a store's objects, by what the objects are known by.
 
+#[cfg(feature = "std")]
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
 use crate::object::{HostInfo, Key};
 
-/// With `std`, a hash table.
+/// With `std`, a hash table. Its keys are numbers and addresses that the loader gives, so nobody chooses them to collide, and a
+/// store need not ask the kernel for random bytes.
 #[cfg(feature = "std")]
-pub(crate) type HostInfos = std::collections::HashMap<Key, HostInfo>;
+pub(crate) type HostInfos =
+    std::collections::HashMap<Key, HostInfo, BuildHasherDefault<DefaultHasher>>;
 
 /// Without, a list: a program that has many of them has an operating system.
 #[cfg(not(feature = "std"))]
