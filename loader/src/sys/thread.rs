@@ -588,14 +588,11 @@ fn stack_low() -> u64 {
     here - limit.current.unwrap_or(ASSUMED_BYTES).min(ASSUMED_BYTES) + HOST_STACK_BYTES
 }
 
-/// Lowest address to which the stack grows, if this is the thread that the process began with. The C library would read the list
+/// Lowest address to which the stack grows, if this is the one that the process began with. The C library would read the list
 /// of the process's mappings for it, which takes longer than all the rest of a first call.
 fn main_stack_low() -> Option<u64> {
-    // As far as the kernel keeps room for a stack whatever its limit was at first.
+    // As far as the kernel keeps room for a stack whatever its limit was at first: no other thread's is there.
     const LIMIT_BYTES_MAX: u64 = 128 << 20;
-    if rustix::process::getpid() != rustix::thread::gettid() {
-        return None;
-    }
     let limit = rustix::process::getrlimit(rustix::process::Resource::Stack).current?;
     // The name of the program is the last thing on the stack, but for a few zeros.
     // SAFETY: a plain call; 0 if there is no name.
