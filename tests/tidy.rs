@@ -64,6 +64,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/store/hooks.rs",
     "loader/src/store/opaque.rs",
     "loader/src/sync.rs",
+    "loader/src/sys/adapters.rs",
     "loader/src/sys/arch/aarch64.rs",
     "loader/src/sys/arch/riscv64.rs",
     "loader/src/sys/arch/x86_64.rs",

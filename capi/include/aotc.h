@@ -420,7 +420,7 @@ WASM_API_EXTERN int32_t aotc_main(
 /* An exported function whose parameters, at most 17, and whose result, if it has one, are numbers: to be called by
  * their bits, with nothing in memory. It needs no deleting; it is good as long as its store. */
 typedef struct aotc_callee_t {
-  void* of_library[6];
+  void* of_library[7];
 } aotc_callee_t;
 
 /* What a call gives: the result's bits, or an error. */

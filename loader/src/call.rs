@@ -50,11 +50,13 @@ pub(crate) struct Callee {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct DirectCallee {
-    /// `extern "C-unwind" fn(callee: &DirectCallee, arguments: u64...) -> Called`: [`gate`] or `unusual`.
+    /// `extern "C-unwind" fn(callee: &DirectCallee, arguments: u64...) -> Called`: a gate or `unusual`.
     pub(crate) call: u64,
     pub(crate) ctx: u64,
     /// Wasm-call entry.
     pub(crate) code: u64,
+    /// What a gate calls: `code`, or [`Gate::adapter`].
+    pub(crate) behind_gate: u64,
     /// Direct entry trampoline for the type.
     pub(crate) entry: u64,
     /// As [`DirectWays::unusual`].
@@ -63,12 +65,21 @@ pub struct DirectCallee {
     pub(crate) raised: u64,
 }
 
+/// The short way into a function, for calls of which nothing unusual is known.
+pub(crate) struct Gate {
+    /// Address of a function as [`DirectCallee::call`] is.
+    pub(crate) address: u64,
+    /// Address of code that moves arguments from where the gate has them to where the function has them, and goes on there. `None` if
+    /// they are there.
+    pub(crate) adapter: Option<u64>,
+}
+
 /// The functions that are called in place of a function of an instance, or after it, when a call is not the usual
 /// one that gives a result.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectWays {
     /// Address of a function of the type that [`DirectFunc`](crate::DirectFunc) describes, which makes the call whatever it needs:
-    /// the store has something to do besides, or the function's values are not integers in registers.
+    /// the store has something to do besides, or the function has more arguments than a gate takes.
     pub unusual: *const (),
     /// Address of an `extern "C-unwind" fn(&DirectFunc) -> (bits: u64, error: *mut ())`, which says what was raised in the call.
     pub raised: *const (),
@@ -107,7 +118,7 @@ impl DirectCallee {
         }
     }
 
-    /// Calls, without [`gate`].
+    /// Calls, without a gate.
     ///
     /// # Errors
     /// As [`call`].
@@ -125,7 +136,7 @@ impl DirectCallee {
         }
     }
 
-    /// What was raised in a call that [`gate`] made.
+    /// What was raised in a call that a gate made.
     ///
     /// # Panics
     /// With the panic of a host function.

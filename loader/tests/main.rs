@@ -10,6 +10,7 @@ mod failure;
 mod faults;
 #[cfg(feature = "async")]
 mod fibers;
+mod floats;
 mod func;
 mod hooks;
 mod image;

@@ -26,7 +26,7 @@ use super::hooks::{AnyHook, AnyLimiter};
 use super::obstacles::{Obstacle, Obstacles, set_fiber};
 use super::references::ExternRefs;
 use crate::backtrace;
-use crate::call::{Callee, DirectCallee, DirectWays, PanicBox, Raised};
+use crate::call::{Callee, DirectCallee, DirectWays, Gate, PanicBox, Raised};
 use crate::creator::CreatedMemory;
 use crate::engine::Engine;
 use crate::extern_::Extern;
@@ -41,7 +41,7 @@ use crate::sys::keys::{self, Key};
 use crate::sys::thread::Outermost;
 use crate::sys::{self, ExactMapping, Reservation};
 use crate::table::Table;
-use crate::types::{FuncType, RefType, ValType};
+use crate::types::{FuncType, RefType};
 use crate::unwind::Payload;
 use crate::vmctx::{self, InstanceCtx, VmPtr};
 
@@ -155,13 +155,6 @@ impl Drop for InstanceData {
             (None, _) => {}
         }
     }
-}
-
-/// The gate for functions of this type, which has direct calls.
-fn gate_for(ty: &FuncType) -> Option<u64> {
-    let is_integer = |ty| !matches!(ty, ValType::F32 | ValType::F64 | ValType::V128);
-    let are_integers = ty.params().chain(ty.results()).all(is_integer);
-    are_integers.then(|| sys::gate::gate_for(ty.params().len())).flatten()
 }
 
 /// What an untyped call needs to know of a function's type.
@@ -535,8 +528,12 @@ impl StoreOpaque {
         }
         let entry = self.modules.iter().find_map(|module| module.direct_entry(raw.hash))?;
         let (unusual, raised) = (ways.unusual as u64, ways.raised as u64);
-        let call = gate_for(&self.func_type(raw.hash)).unwrap_or(unusual);
-        Some(DirectCallee { call, ctx: raw.ctx, code: raw.code, entry, unusual, raised })
+        let RawFunc { ctx, code, .. } = *raw;
+        let (call, behind_gate) = match sys::gate::gate_for(&self.func_type(raw.hash)) {
+            Some(Gate { address, adapter }) => (address, adapter.unwrap_or(code)),
+            None => (unusual, code),
+        };
+        Some(DirectCallee { call, ctx, code, behind_gate, entry, unusual, raised })
     }
 
     // Memories, tables, globals.

@@ -16,6 +16,7 @@
 //! | `keys.rs` | protection keys, on x86-64; elsewhere `no_keys.rs` |
 //! | `file.rs` | opening files, sealed files in memory |
 //! | `gate.rs` | the short way into compiled code, on x86-64; elsewhere `no_gate.rs` |
+//! | `adapters.rs` | what stands between it and functions with floats |
 //! | `thread.rs` | per thread: activations of wasm, stack limit, alternate stack, recorded frames |
 //! | `signals.rs` | faults of compiled code become traps |
 //! | `stack.rs` | stacks for fibers |
@@ -27,6 +28,8 @@ mod cpu;
 mod frames;
 mod raise;
 
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+mod adapters;
 #[cfg(all(feature = "std", target_arch = "x86_64"))]
 pub(crate) mod gate;
 #[cfg(not(all(feature = "std", target_arch = "x86_64")))]

@@ -1,7 +1,10 @@
 //! Where there is no assembly for it, no call goes through a gate, and the state of a thread is a variable of Rust's.
 
+use crate::call::Gate;
+use crate::types::FuncType;
+
 /// There is none.
-pub(crate) fn gate_for(_arguments: usize) -> Option<u64> {
+pub(crate) fn gate_for(_ty: &FuncType) -> Option<Gate> {
     None
 }
 
