@@ -447,13 +447,18 @@ fn run_stripped_image() -> Result<()> {
         let Ok(output) = Command::new(tool).arg(&image).output() else { continue };
         found = true;
         ensure!(output.status.success() && output.stderr.is_empty(), "{tool}: {output:?}");
-        ensure!(fs::read(&image)?.len() < whole.len(), "{tool} takes nothing away");
+        // A small image need not get smaller: its symbols lie where nothing else would.
+        ensure!(has_symbols(&whole) && !has_symbols(&fs::read(&image)?), "{tool} leaves symbols");
         let after = run();
         after.with_code(134).context(tool)?;
         ensure!(after.stderr == before.stderr, "{tool}: {}", after.stderr);
     }
     ensure!(found, "neither strip nor llvm-strip is there");
     Ok(())
+}
+
+fn has_symbols(image: &[u8]) -> bool {
+    image.windows(7).any(|name| name == b".symtab")
 }
 
 fn run_traps() -> Result<()> {
