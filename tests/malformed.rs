@@ -312,9 +312,7 @@ fn context_offsets(image: &[u8]) -> Vec<Range<usize>> {
         (Section::DataSegments, DataSegment::BYTES, 8),
         (Section::ElemSegments, ElemSegment::BYTES, 12),
     ];
-    // In a packed table any byte may be one, or say how wide they are.
-    let functions = start + sections[Section::Functions as usize].offset as usize;
-    let mut offsets = vec![functions..functions + data.section_size_bytes(Section::Functions)];
+    let mut offsets = Vec::new();
     for (section, record, field) in fields {
         let place = sections[section as usize];
         for index in 0..place.count as usize {
@@ -322,6 +320,9 @@ fn context_offsets(image: &[u8]) -> Vec<Range<usize>> {
             offsets.push(at..at + 4);
         }
     }
+    // In a packed table any byte may be one, or say how wide they are.
+    let functions = start + sections[Section::Functions as usize].offset as usize;
+    offsets.push(functions..functions + data.section_size_bytes(Section::Functions));
     offsets
 }
 
