@@ -69,17 +69,19 @@ impl<'a> CodeRanges<'a> {
 
     /// Piece `number`, if there are that many.
     pub fn get(&self, number: u32) -> Option<CodeRange> {
-        let sites = (self.sites_start(number)?, self.sites_start(number + 1)?);
+        let sites_end = self.sites_start(number.checked_add(1)?)?;
         let functions = self.functions.len() as u32;
         Some(match number.checked_sub(functions) {
             None => {
                 let code = self.functions.at(number);
-                let bytes = self.extents.at(number).bytes;
+                let FunctionExtent { bytes, sites_start } = self.extents.at(number);
+                let sites = (sites_start, sites_end);
                 let (kind, index) = (CodeKind::Function as u32, self.imported + number);
                 CodeRange { code, bytes, kind, index, sites }
             }
             Some(other) => {
-                let OtherCode { code, bytes, kind, index, .. } = self.others.at(other);
+                let OtherCode { code, bytes, kind, index, sites_start } = self.others.get(other)?;
+                let sites = (sites_start, sites_end);
                 CodeRange { code, bytes, kind, index, sites }
             }
         })
@@ -91,7 +93,7 @@ impl<'a> CodeRanges<'a> {
     }
 
     /// Where the sites of piece `number` begin, or those of the one before the first that is not there end.
-    pub(super) fn sites_start(&self, number: u32) -> Option<u32> {
+    fn sites_start(&self, number: u32) -> Option<u32> {
         let functions = self.functions.len() as u32;
         match number.checked_sub(functions) {
             None => Some(self.extents.at(number).sites_start),

@@ -3,6 +3,7 @@
 //! ```text
 //!   0   width of each column, in bytes: 0 to 4
 //!   4   the rows, one behind the other: the low bytes of their numbers, little-endian
+//!       4 bytes more, so that all of a number is read at once whatever its width
 //! ```
 //!
 //! A column of nothing but 0 takes no bytes; how many rows there are is said where the table is located.
@@ -14,6 +15,8 @@ use core::marker::PhantomData;
 const COLUMNS_MAX: usize = 4;
 /// Size of what stands before the rows.
 const HEAD_BYTES: usize = COLUMNS_MAX;
+/// Size of what stands behind them.
+const TAIL_BYTES: usize = 4;
 
 /// A row, as numbers.
 pub trait PackedRecord: Sized {
@@ -31,6 +34,8 @@ pub trait PackedRecord: Sized {
 #[derive(Clone, Copy, Debug)]
 pub struct PackedRecords<'a, R> {
     widths: [u8; COLUMNS_MAX],
+    row_bytes: usize,
+    /// With what stands behind them.
     rows: &'a [u8],
     len: u32,
     record: PhantomData<R>,
@@ -40,10 +45,11 @@ impl<'a, R: PackedRecord> PackedRecords<'a, R> {
     /// The table of `len` rows with which `bytes` begin; `None` if it makes no sense or they are fewer.
     pub(super) fn parse(bytes: &'a [u8], len: u32) -> Option<Self> {
         let (&widths, rows) = bytes.split_first_chunk()?;
-        let table = Self { widths, rows, len, record: PhantomData };
-        let rows_bytes = u64::from(len) * table.row_bytes() as u64;
+        let row_bytes = widths.iter().map(|&width| usize::from(width)).sum();
+        let rows_bytes = u64::from(len) * row_bytes as u64 + TAIL_BYTES as u64;
         let rows = rows.get(..usize::try_from(rows_bytes).ok()?)?;
-        widths.iter().all(|&width| width <= 4).then_some(Self { rows, ..table })
+        let are_numbers = widths.iter().all(|&width| width <= 4);
+        are_numbers.then_some(Self { widths, row_bytes, rows, len, record: PhantomData })
     }
 
     /// Number of rows.
@@ -57,18 +63,18 @@ impl<'a, R: PackedRecord> PackedRecords<'a, R> {
     }
 
     /// Row `index`, if there are that many.
+    #[inline]
     pub fn get(&self, index: u32) -> Option<R> {
         if index >= self.len {
             return None;
         }
-        let mut at = index as usize * self.row_bytes();
-        let numbers = self.widths.map(|width| {
-            let end = at + usize::from(width);
-            let mut number = [0; 4];
-            number[..usize::from(width)].copy_from_slice(&self.rows[at..end]);
-            at = end;
-            u32::from_le_bytes(number)
-        });
+        let mut at = index as usize * self.row_bytes;
+        let mut numbers = [0; COLUMNS_MAX];
+        for (number, width) in numbers.iter_mut().zip(self.widths).take(R::COLUMNS.len()) {
+            let bytes = self.rows[at..].first_chunk().expect("the tail is behind all rows");
+            *number = u32::from_le_bytes(*bytes) & ((1_u64 << (8 * width)) - 1) as u32;
+            at += usize::from(width);
+        }
         Some(R::from_numbers(numbers))
     }
 
@@ -92,10 +98,6 @@ impl<'a, R: PackedRecord> PackedRecords<'a, R> {
     pub(super) fn bytes(&self) -> usize {
         HEAD_BYTES + self.rows.len()
     }
-
-    fn row_bytes(&self) -> usize {
-        self.widths.iter().map(|&width| usize::from(width)).sum()
-    }
 }
 
 /// Appends the table with these rows.
@@ -113,6 +115,7 @@ pub(super) fn encode<R: PackedRecord>(out: &mut Vec<u8>, rows: &[R]) {
             out.extend(&number.to_le_bytes()[..usize::from(width)]);
         }
     }
+    out.extend([0; TAIL_BYTES]);
 }
 
 #[cfg(test)]
@@ -147,7 +150,7 @@ mod tests {
             let rows: Vec<Row> = rows.iter().copied().map(Row).collect();
             let mut bytes = Vec::new();
             encode(&mut bytes, &rows);
-            assert_eq!(bytes.len(), HEAD_BYTES + rows_bytes);
+            assert_eq!(bytes.len(), HEAD_BYTES + rows_bytes + TAIL_BYTES);
             let parse = |bytes| PackedRecords::<Row>::parse(bytes, rows.len() as u32);
             assert!((0..bytes.len()).all(|end| parse(&bytes[..end]).is_none()));
             let table = parse(&bytes).unwrap();
@@ -159,8 +162,8 @@ mod tests {
 
     #[test]
     fn wider_columns_are_refused() {
-        assert!(PackedRecords::<Row>::parse(&[4, 4, 4, 4], 0).is_some());
-        assert!(PackedRecords::<Row>::parse(&[4, 5, 0, 0], 0).is_none());
-        assert!(PackedRecords::<Row>::parse(&[255; 8], u32::MAX).is_none());
+        assert!(PackedRecords::<Row>::parse(&[4, 4, 4, 4, 0, 0, 0, 0], 0).is_some());
+        assert!(PackedRecords::<Row>::parse(&[4, 5, 0, 0, 0, 0, 0, 0], 0).is_none());
+        assert!(PackedRecords::<Row>::parse(&[255; 16], u32::MAX).is_none());
     }
 }
