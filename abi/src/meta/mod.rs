@@ -37,7 +37,7 @@ pub use header::{
     FORMAT_VERSION, Fixed, Header, LAYOUT_HASH, MAGIC, SECTION_COUNT, Section, SectionRef,
 };
 pub use lines::{LineFrame, LineFrames, LineWriter};
-pub use packed::{PackedRecord, PackedRecords};
+pub use packed::{Numbers, PackedRecord, PackedRecords};
 pub use record::Record;
 pub use records::{
     BindStyle, Bound, CodeKind, DataSegment, ElemItem, ElemItemKind, ElemSegment, Export,

@@ -18,16 +18,19 @@ const HEAD_BYTES: usize = COLUMNS_MAX;
 /// Size of what stands behind them.
 const TAIL_BYTES: usize = 4;
 
+/// The numbers of a row, by column.
+pub type Numbers = [u32; COLUMNS_MAX];
+
 /// A row, as numbers.
 pub trait PackedRecord: Sized {
     /// Names of the columns: part of the layout hash.
     const COLUMNS: &'static [&'static str];
 
     /// Its numbers; 0 for columns that the table does not have.
-    fn to_numbers(&self) -> [u32; COLUMNS_MAX];
+    fn to_numbers(&self) -> Numbers;
 
     /// The row with these numbers.
-    fn from_numbers(numbers: [u32; COLUMNS_MAX]) -> Self;
+    fn from_numbers(numbers: Numbers) -> Self;
 }
 
 /// A table that is read in place.
@@ -128,11 +131,11 @@ mod tests {
     impl PackedRecord for Row {
         const COLUMNS: &'static [&'static str] = &["a", "b", "c", "d"];
 
-        fn to_numbers(&self) -> [u32; COLUMNS_MAX] {
+        fn to_numbers(&self) -> Numbers {
             self.0
         }
 
-        fn from_numbers(numbers: [u32; COLUMNS_MAX]) -> Self {
+        fn from_numbers(numbers: Numbers) -> Self {
             Self(numbers)
         }
     }

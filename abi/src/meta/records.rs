@@ -1,6 +1,6 @@
 //! One record type per thing the loader must know.
 
-use super::packed::PackedRecord;
+use super::packed::{Numbers, PackedRecord};
 use super::record::record;
 
 /// `max` of a table or memory that has none.
@@ -77,11 +77,11 @@ pub struct Function {
 impl PackedRecord for Function {
     const COLUMNS: &'static [&'static str] = &["ty", "-func_ref", "name_start"];
 
-    fn to_numbers(&self) -> [u32; 4] {
+    fn to_numbers(&self) -> Numbers {
         [self.ty, self.func_ref.wrapping_neg() as u32, self.name_start, 0]
     }
 
-    fn from_numbers([ty, func_ref, name_start, _]: [u32; 4]) -> Self {
+    fn from_numbers([ty, func_ref, name_start, _]: Numbers) -> Self {
         Self { ty, func_ref: (func_ref as i32).wrapping_neg(), name_start }
     }
 }
@@ -109,11 +109,11 @@ pub struct FunctionExtent {
 impl PackedRecord for FunctionExtent {
     const COLUMNS: &'static [&'static str] = &["bytes", "sites_start"];
 
-    fn to_numbers(&self) -> [u32; 4] {
+    fn to_numbers(&self) -> Numbers {
         [self.bytes, self.sites_start, 0, 0]
     }
 
-    fn from_numbers([bytes, sites_start, _, _]: [u32; 4]) -> Self {
+    fn from_numbers([bytes, sites_start, _, _]: Numbers) -> Self {
         Self { bytes, sites_start }
     }
 }

@@ -221,6 +221,7 @@ impl Layout {
                 behind_code.push(table);
             }
         }
+        assert!(writer.reserved_len() <= data_start, "what fits takes no more than was said");
         writer.reserve_until(data_start);
         let data = writer.reserve(data.bytes.len(), 1);
         let text = writer.reserve(text.bytes.len(), page_bytes);

@@ -12,6 +12,10 @@
 //!
 //! Behind a function's last parameter nothing matters; integers are moved there, which costs least. An adapter has no frame, and the
 //! function returns to the gate, so that raises and traces never meet one.
+//!
+//! # Safety
+//!
+//! Only a gate goes to an adapter, with the address of the [`DirectCallee`] in `r11`.
 #![allow(unsafe_code, reason = "assembly")]
 
 use core::arch::naked_asm;
